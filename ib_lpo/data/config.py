@@ -1,0 +1,60 @@
+"""Settings of the questions."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from ib_lpo.section import Section
+
+
+class SourceConfig(Section):
+    """One set of questions."""
+
+    kind: Literal["reasoning_gym", "file", "hub"] = "reasoning_gym"
+    """A reasoning-gym generator, a local .jsonl/.parquet/.csv file, or a Hugging Face hub dataset."""
+    name: str = "chain_sum"
+    """Generator name, or hub dataset id."""
+    path: Path | None = None
+    """The file of `kind: file`."""
+    config: str | None = None
+    """Hub configuration name."""
+    split: str = "train"
+    """Hub split."""
+    size: int | None = Field(None, ge=1)
+    """Number of questions to take; required for generators."""
+    seed: int = 0
+    """Seed of a generator."""
+    options: dict[str, Any] = {}
+    """Options of a generator, passed on as they are."""
+    question_column: str = "question"
+    """Column with the question."""
+    answer_column: str = "answer"
+    """Column with the gold answer."""
+
+
+class DataConfig(Section):
+    """Questions for training and for the held-out check."""
+
+    train: SourceConfig = SourceConfig(size=1024)
+    held_out: SourceConfig | None = None
+    """Held-out questions, never trained on."""
+    template: str = "{q}\nPlease reason step by step, and put your final answer within \\boxed{{}}."
+    """Prompt around a question; `{q}` is the question, literal braces are doubled."""
+    chat: bool = True
+    """Wrap the prompt with the tokenizer's chat template where it has one."""
+    questions_per_step: int = Field(32, ge=1)
+    """Questions of one training step."""
+    shuffle: bool = True
+    """Shuffle anew in every epoch, seeded by the manifest."""
+
+
+class HeldOutConfig(Section):
+    """The held-out check during training: plain samples, no branching and no z."""
+
+    every: int = Field(0, ge=0)
+    """Steps between checks; 0: only before the first and after the last step."""
+    samples: int = Field(1, ge=1)
+    """Answers per held-out question."""
+    temperature: float = Field(1.0, gt=0.0)
+    """Sampling temperature of the check."""

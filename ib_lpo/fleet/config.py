@@ -1,0 +1,40 @@
+"""Settings of the processes and the machines."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from ib_lpo.section import Section
+
+
+class ClusterConfig(Section):
+    """Where the actors run."""
+
+    mode: Literal["ray", "local"] = "ray"
+    """`ray`: every part is a Ray actor; `local`: everything in this process, for debugging."""
+    address: str | None = None
+    """Ray address; absent: RAY_ADDRESS, or else a private Ray started here."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto` is cuda when a GPU is visible to the driver or to the Ray cluster."""
+    cpus: int | None = Field(None, ge=1)
+    """Logical CPUs of a private Ray; absent: the machine's."""
+    engine_cpus: float = Field(1.0, gt=0.0)
+    """Logical CPUs reserved by an engine; fractions let small runs share cores."""
+    rank_cpus: float = Field(1.0, gt=0.0)
+    """Logical CPUs reserved by a learner rank."""
+    scorer_cpus: float = Field(1.0, gt=0.0)
+    """Logical CPUs reserved by the IB scorer."""
+    service_cpus: float = Field(0.1, ge=0.0)
+    """Logical CPUs reserved by each of scheduler, latent sampler and verifier."""
+    engine_gpus: float = Field(1.0, ge=0.0)
+    """GPUs of an engine on CUDA; fractions share a GPU."""
+    rank_gpus: float = Field(1.0, ge=0.0)
+    """GPUs of a learner rank on CUDA."""
+    scorer_gpus: float = Field(1.0, ge=0.0)
+    """GPUs of the scorer on CUDA."""
+    start_deadline_s: float = Field(600.0, gt=0.0)
+    """Seconds an actor may take to become ready."""
+    call_deadline_s: float = Field(1800.0, gt=0.0)
+    """Seconds any single remote call may take before it is an error."""
+    group_deadline_s: float = Field(300.0, gt=0.0)
+    """Seconds a collective of the learner ranks may take (torch.distributed timeout)."""

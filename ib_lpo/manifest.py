@@ -1,0 +1,193 @@
+"""The experiment manifest: YAML in, one frozen, fully checked object out. Imports no torch.
+
+`load` follows `extends:` (a path relative to the file, or a list of them; later wins, mappings merge), applies
+`key.sub=value` overrides, then validates. Unknown keys are errors, and every error names key, value and fix.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from ib_lpo.branching.config import BranchingConfig
+from ib_lpo.data.config import DataConfig, HeldOutConfig
+from ib_lpo.fleet.config import ClusterConfig
+from ib_lpo.latent.config import LatentConfig
+from ib_lpo.learner.config import CheckpointConfig, LearnerConfig
+from ib_lpo.policy.config import ModelConfig
+from ib_lpo.rollout.config import RolloutConfig
+from ib_lpo.scoring.config import FilterConfig, IbConfig, VerifierConfig
+from ib_lpo.section import Section
+from ib_lpo.weights.config import WeightsConfig
+
+
+class ManifestError(ValueError):
+    """A manifest that cannot be run; the message has one line per problem: key, value, fix."""
+
+
+class TrackingConfig(Section):
+    """Where metrics go besides metrics.jsonl."""
+
+    wandb: Literal["online", "offline", "disabled"] = "offline"
+    """Weights & Biases mode; `offline` writes under the run directory and contacts nobody."""
+    project: str = "ib-lpo"
+    """wandb project."""
+
+
+class Manifest(Section):
+    """One experiment."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Run name; the run directory is runs_dir/name."""
+    seed: int = Field(0, ge=0)
+    """Every random choice of the run derives from it."""
+    steps: int = Field(ge=1)
+    """Training steps."""
+    runs_dir: Path = Path("runs")
+    """Parent of run directories."""
+    model: ModelConfig
+    data: DataConfig = DataConfig()
+    held_out: HeldOutConfig = HeldOutConfig()
+    rollout: RolloutConfig = RolloutConfig()
+    branching: BranchingConfig = BranchingConfig()
+    latent: LatentConfig = LatentConfig()
+    verifier: VerifierConfig = VerifierConfig()
+    ib: IbConfig = IbConfig()
+    filter: FilterConfig = FilterConfig()
+    learner: LearnerConfig = LearnerConfig()
+    weights: WeightsConfig = WeightsConfig()
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    tracking: TrackingConfig = TrackingConfig()
+    cluster: ClusterConfig = ClusterConfig()
+
+    @property
+    def run_dir(self) -> Path:
+        return self.runs_dir / self.name
+
+    @property
+    def keep_per_root(self) -> int:
+        """N of the filter: `filter.keep`, or ceil(K/2)."""
+        return -(-self.branching.branches // 2) if self.filter.keep is None else self.filter.keep
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> "Manifest":
+        problems = [text for holds, text in self._requirements() if not holds]
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _requirements(self) -> list[tuple[bool, str]]:
+        r, b, c = self.rollout, self.branching, self.cluster
+        context = self.model.max_context
+        trajectories = b.roots * (1 + b.branches) * self.data.questions_per_step
+        return [
+            (
+                self.keep_per_root <= b.branches,
+                f"filter.keep={self.filter.keep}: more than branching.branches={b.branches}; keep at most {b.branches}",
+            ),
+            (
+                context is None or r.max_prompt_tokens + r.max_response_tokens <= context,
+                f"rollout.max_prompt_tokens={r.max_prompt_tokens} + rollout.max_response_tokens={r.max_response_tokens} exceed "
+                f"model.max_context={context}; lower one of them",
+            ),
+            (
+                self.latent.kind != "cvae" or self.latent.weights is not None,
+                "latent.kind=cvae: needs latent.weights, a directory with cvae.safetensors and cvae.json",
+            ),
+            (
+                c.mode != "local" or (r.engines == 1 and self.learner.ranks == 1),
+                f"cluster.mode=local: one process holds rollout.engines={r.engines} and learner.ranks={self.learner.ranks}; "
+                "set both to 1, or cluster.mode=ray",
+            ),
+            (
+                trajectories >= self.learner.ranks,
+                f"learner.ranks={self.learner.ranks}: more than the {trajectories} trajectories of a step; lower it",
+            ),
+            (
+                "{q}" in self.data.template,
+                f"data.template={self.data.template!r}: has no {{q}}, so the question would be lost; add it",
+            ),
+            (
+                self.ib.reference_model is None or self.ib.scorer == "reference",
+                "ib.reference_model: only used with ib.scorer=reference; set that, or remove the model",
+            ),
+        ]
+
+
+def load(path: Path | str, overrides: Sequence[str] = ()) -> Manifest:
+    """Read, merge, override and validate. Raises ManifestError."""
+    merged = _read(Path(path), ())
+    for override in overrides:
+        _apply(merged, override)
+    return validate(merged)
+
+
+def validate(values: dict[str, Any]) -> Manifest:
+    """A Manifest from plain values. Raises ManifestError with one line per problem."""
+    try:
+        return Manifest.model_validate(values)
+    except ValidationError as error:
+        raise ManifestError("\n".join(_explain(e) for e in error.errors())) from None
+
+
+def dump(manifest: Manifest) -> str:
+    """The resolved manifest as YAML; `load` of it gives an equal manifest."""
+    return yaml.safe_dump(manifest.model_dump(mode="json"), sort_keys=False)
+
+
+def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    path = path.resolve()
+    if path in seen:
+        raise ManifestError(f"{path}: `extends` goes in a circle through {' -> '.join(p.name for p in (*seen, path))}")
+    try:
+        values = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise ManifestError(f"{path}: no such manifest; check the path" + (f" (extended by {seen[-1]})" if seen else "")) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{path}: cannot be read ({error}); check the path and its permissions") from None
+    except yaml.YAMLError as error:
+        raise ManifestError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise ManifestError(f"{path}: a manifest is a mapping of keys to values, this is {type(values).__name__}")
+    parents = values.pop("extends", [])
+    merged: dict[str, Any] = {}
+    for parent in [parents] if isinstance(parents, str) else parents:
+        _merge(merged, _read(path.parent / parent, (*seen, path)))
+    _merge(merged, values)
+    return merged
+
+
+def _merge(into: dict[str, Any], new: dict[str, Any]) -> None:
+    for key, value in new.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = value
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ManifestError(f"override {override!r}: expected key.sub=value")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ManifestError(f"override {override!r}: the value is not valid YAML; quote it") from None
+    *parents, leaf = key.split(".")
+    for part in parents:
+        values = values.setdefault(part, {})
+        if not isinstance(values, dict):
+            raise ManifestError(f"override {override!r}: {part} is a single value and has no {leaf}")
+    values[leaf] = value
+
+
+def _explain(error: Any) -> str:
+    key = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"{key}: unknown key; remove it or check its spelling (value {error['input']!r})"
+    if error["type"] == "missing":
+        return f"{key}: required, but absent; add it"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{key}={error['input']!r}: {message}" if key else message

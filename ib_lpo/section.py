@@ -1,0 +1,9 @@
+"""The base of every manifest section. Imports no torch."""
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Section(BaseModel):
+    """A frozen group of settings; an unknown key is an error, and each field's docstring says unit and source."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=())

@@ -1,0 +1,118 @@
+"""The domain's nouns: questions, trajectories, forks and rollout trees.
+
+Token ids in, token ids out: a trajectory holds exactly the ids the engine sampled, and nothing re-tokenises them.
+A trajectory owns only the tokens generated for it: a branch keeps the response tokens that it shares with its root in
+`prefix_ids`, so that summing `token_ids` over a tree counts every generated token once.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+
+
+class Status(StrEnum):
+    """How generation ended."""
+
+    FINISHED = "finished"  # the model produced an end token, which is the last of token_ids
+    TRUNCATED = "truncated"  # max_response_tokens reached
+
+
+class Verdict(StrEnum):
+    """What the verifier found; only CORRECT, WRONG and NO_ANSWER carry a reward."""
+
+    CORRECT = "correct"
+    WRONG = "wrong"
+    NO_ANSWER = "no_answer"  # a well-formed response without a final answer: reward 0
+    UNVERIFIABLE = "unverifiable"  # grading overran or crashed: no reward, no gradient, never 0
+
+
+class Label(StrEnum):
+    """Why the filter kept or dropped a trajectory."""
+
+    ROOT = "root"  # kept because roots are kept
+    TOP = "top"  # a branch among the N best of its root
+    PRUNED = "pruned"  # a branch below the N best
+    UNSCORED = "unscored"  # kept because scoring is off
+    UNVERIFIABLE = "unverifiable"  # dropped: it has no reward
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """One question, tokenised once."""
+
+    id: str
+    text: str  # as in the data, without the prompt template
+    answer: str  # gold answer
+    prompt_ids: tuple[int, ...]  # template and chat template applied
+    answer_ids: tuple[int, ...]  # the gold answer as the policy would write it, for I(r;a)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fork:
+    """Where a branch leaves its root."""
+
+    position: int  # t*, index into the root's response
+    entropy: float  # H at t*, nats
+    candidates: int  # positions it was drawn from
+    prefix_length: int  # response tokens shared with the root: t*+1 with the pivot, t* without
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IbScore:
+    """S_IB and its terms, nats, before and after z-scoring among siblings."""
+
+    relevance: float  # I(r;a)
+    compression: float  # I(q;r)
+    score: float  # beta * z(relevance) - z(compression), the number that ranks
+
+
+@dataclass(slots=True, kw_only=True)
+class Trajectory:
+    """A root or a branch. The engine fills the first part; grade, score, filter and advantages fill the rest."""
+
+    id: str  # "<question>/r0" or "<question>/r0/b2"
+    parent: str | None = None  # id of the root a branch leaves
+    fork: Fork | None = None
+    latent: np.ndarray | None = None  # float32 [dim]; None without z
+    seed: int
+    engine: int  # index of the engine that generated it
+    prefix_ids: np.ndarray  # int32 [P], response tokens shared with the root; empty for a root
+    token_ids: np.ndarray  # int32 [T], generated for this trajectory alone
+    logprobs: np.ndarray  # float32 [T], behaviour log-probs, nats, at the sampling temperature
+    entropies: np.ndarray  # float32 [T], full-vocabulary entropy of the raw distribution, nats
+    version: int  # policy version that generated the tokens
+    status: Status
+    cached_tokens: int  # prompt tokens read from the prefix cache
+
+    verdict: Verdict | None = None
+    reward: float | None = None
+    ib: IbScore | None = None
+    kept: bool = True
+    label: Label | None = None
+    advantage: float | None = None
+
+    @property
+    def response_ids(self) -> np.ndarray:
+        """The whole response, int32 [P + T]."""
+        return np.concatenate([self.prefix_ids, self.token_ids])
+
+
+@dataclass(slots=True, kw_only=True)
+class RolloutTree:
+    """All trajectories of one question in one step: roots in order, then branches in order."""
+
+    question: Question
+    trajectories: list[Trajectory] = field(default_factory=list)
+    unforked: int = 0  # roots without an eligible fork position
+
+    @property
+    def roots(self) -> list[Trajectory]:
+        return [t for t in self.trajectories if t.parent is None]
+
+    def branches(self, root: Trajectory) -> list[Trajectory]:
+        return [t for t in self.trajectories if t.parent == root.id]
+
+    @property
+    def kept(self) -> list[Trajectory]:
+        return [t for t in self.trajectories if t.kept]
