@@ -1,0 +1,26 @@
+"""The vLLM plugin (entry point `vllm.general_plugins`): PSA models, exact entropies, bucketed weight updates.
+
+vLLM calls `register` in every process it starts, so it must be re-entrant and import nothing heavy: classes are named by path
+and imported when first used. The hooks below it are vLLM internals, hence the exact version pin, checked by the engine at start.
+"""
+
+ARCHITECTURES = {
+    "Qwen2ForCausalLM": "PsaQwen2ForCausalLM",
+    "Qwen3ForCausalLM": "PsaQwen3ForCausalLM",
+    "LlamaForCausalLM": "PsaLlamaForCausalLM",
+}
+TRANSFER_BACKEND = "ib_lpo_buckets"
+VLLM_VERSION = "0.32.0"
+
+
+def register() -> None:
+    """Make the PSA architectures and the weight transfer backend known to vLLM."""
+    from vllm import ModelRegistry
+    from vllm.distributed.weight_transfer import WeightTransferEngineFactory
+
+    known = ModelRegistry.get_supported_archs()
+    for name in ARCHITECTURES.values():
+        if name not in known:
+            ModelRegistry.register_model(name, f"ib_lpo.rollout.plugin.model:{name}")
+    if TRANSFER_BACKEND not in WeightTransferEngineFactory._registry:
+        WeightTransferEngineFactory.register_engine(TRANSFER_BACKEND, "ib_lpo.rollout.plugin.transfer", "BucketTransferEngine")

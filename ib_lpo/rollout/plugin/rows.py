@@ -1,0 +1,76 @@
+"""The device table of latents in flight: one row per running request, row 0 for every request without z.
+
+Everything a token needs is a pure function of (its absolute index in the engine's sequence, its request's row). Chunked prefill,
+preemption with recomputation and prefix-cache hits are therefore right by construction.
+"""
+
+import torch
+from torch import Tensor
+
+from ib_lpo.latent.psa import PsaMaps, gate
+from ib_lpo.rollout.plugin.spec import PluginSpec
+
+NO_FORK = 1 << 30  # index that no token reaches
+Z_KEY = "ib_lpo_z"  # SamplingParams.extra_args: float32 bytes of z
+FORK_KEY = "ib_lpo_fork"  # SamplingParams.extra_args: index of the first slot in the engine's sequence
+
+
+class LatentRows:
+    """Persistent buffers, so that CUDA graphs may capture them. `capacity` requests at a time, `max_tokens` per iteration."""
+
+    def __init__(self, spec: PluginSpec, maps: PsaMaps, *, capacity: int, max_tokens: int, device: torch.device, dtype: torch.dtype):
+        shape, rows = spec.psa, capacity + 1
+        n = len(shape.layers)
+        self._maps = maps
+        self._latents: dict[int, Tensor] = {}
+        self._dtype = dtype
+        self._device = device
+        self.k = torch.zeros(rows, n, shape.k_slots, shape.kv_heads, shape.head_dim, dtype=dtype, device=device)
+        self.v = torch.zeros_like(self.k)
+        self.norm = torch.zeros(rows, n, 2, shape.hidden, dtype=dtype, device=device)
+        self.fork = torch.full((rows,), NO_FORK, dtype=torch.int64, device=device)
+        self.token_rows = torch.zeros(max_tokens, dtype=torch.int64, device=device)
+
+    @torch.no_grad()
+    def put(self, row: int, z: bytes, fork: int) -> None:
+        """Let `row` (>= 1) stand for a request with latent `z` whose slots begin at index `fork`."""
+        self._latents[row] = torch.frombuffer(bytearray(z), dtype=torch.float32).to(self._device, self._dtype)
+        self.fork[row] = fork
+        self._fill(row)
+
+    def clear(self, row: int) -> None:
+        self._latents.pop(row, None)
+        self.fork[row] = NO_FORK
+
+    @torch.no_grad()
+    def refresh(self) -> None:
+        """Recompute every row from its z; call after the PSA maps changed."""
+        for row in self._latents:
+            self._fill(row)
+
+    def _fill(self, row: int) -> None:
+        terms = self._maps(self._latents[row])
+        self.k[row], self.v[row], self.norm[row] = terms.k, terms.v, terms.norm
+
+    def assign_tokens(self, rows: Tensor) -> None:
+        """Row of each scheduled token, int64 [T]; padding tokens beyond T belong to row 0."""
+        self.token_rows.zero_()
+        self.token_rows[: rows.shape[0]].copy_(rows, non_blocking=True)
+
+    def inputs(self) -> dict[str, Tensor]:
+        """Keyword arguments of the PSA model's forward."""
+        return {"psa_rows": self.token_rows, "psa_k": self.k, "psa_v": self.v, "psa_norm": self.norm, "psa_fork": self.fork}
+
+
+def token_terms(positions: Tensor, rows: Tensor, fork: Tensor, spec: PluginSpec) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Per token [T]: is it a slot (bool); which slot (int64); its gate gamma (float32); its rotary position (int64).
+
+    `positions` are absolute indices in the engine's sequence. The slots consume no rotary position.
+    """
+    k = spec.k_slots
+    offset = positions - fork[rows]
+    is_slot = (offset >= 0) & (offset < k)
+    after = offset >= k
+    since = (offset - k).clamp_min(0)
+    gamma = torch.where(after, gate(since, kind=spec.gate, gamma0=spec.gamma0, tau=spec.tau), 0.0)
+    return is_slot, offset.clamp(0, k - 1), gamma, torch.where(after, positions - k, positions)

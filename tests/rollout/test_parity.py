@@ -1,0 +1,99 @@
+"""Engine log-probs and entropies against a straight-line reference that knows nothing of slots, vLLM or caches."""
+
+import numpy as np
+import pytest
+import torch
+
+from ib_lpo.policy.psa_attention import install, psa_context
+from tests.rollout.serving import BLOCK, mixed_branches, policy, prompts, request, serve
+
+pytestmark = pytest.mark.slow
+
+CASES = {
+    "qwen3": {"psa": {"k_slots": 3, "layers": "all", "gate": "exponential", "tau": 6.0}},
+    "qwen2": {"psa": {"k_slots": 2, "layers": [0, 2], "gate": "cosine", "tau": 9.0, "gamma0": 0.7}},
+    "llama": {"psa": {"k_slots": 4, "layers": 1, "gate": "linear", "tau": 8.0}},
+}
+TINY_CACHE_GB = 0.0009  # about a dozen blocks: requests are preempted and recomputed
+
+
+@pytest.fixture(scope="module", params=CASES)
+def served(request, tmp_path_factory):
+    small = {"kv_cache_gb": TINY_CACHE_GB} if request.param == "llama" else {}
+    served = serve(tmp_path_factory.mktemp(request.param), request.param, latent=CASES[request.param], **small)
+    yield served
+    served.engine.close()
+
+
+@pytest.fixture(scope="module")
+def prefixes():
+    return prompts((2, 33, 64, 97, 110))
+
+
+def test_tokens_without_z_match_the_reference(served, prefixes):
+    roots = [request(f"r{i}", prefix, seed=i) for i, prefix in enumerate(prefixes)]
+    generations = served.run(roots)
+    assert max(max(served.errors(root, generations[root.id])) for root in roots) < 1e-4
+
+
+def test_branches_with_and_without_z_match_the_reference_fresh_and_from_cache(served, prefixes):
+    branches = mixed_branches(prefixes)
+    fresh = served.run(branches)
+    again = served.run(branches)
+    for branch in branches:
+        assert max(served.errors(branch, fresh[branch.id])) < 1e-4
+        assert max(served.errors(branch, again[branch.id])) < 1e-4
+        np.testing.assert_array_equal(fresh[branch.id].token_ids, again[branch.id].token_ids)
+
+
+def test_z_matters(served, prefixes):
+    branches = mixed_branches(prefixes, per_prefix=2)
+    generations = served.run(branches)
+    with_z = next(b for b in branches if b.latent is not None)
+    without = request("plain", with_z.prefix_ids)
+    assert served.errors(without, generations[with_z.id])[0] > 0.05
+
+
+def test_branches_read_their_prefix_from_the_cache(served, prefixes):
+    prefix = prefixes[3]
+    served.run([request("root", prefix, tokens=1)])
+    (branch,) = mixed_branches([prefix], per_prefix=1)
+    for generation in served.run([branch]).values():
+        assert generation.cached_tokens >= (len(prefix) - 1) // BLOCK * BLOCK
+
+
+def test_the_learner_side_computes_the_same_log_probs(served, prefixes):
+    model = policy(served.model.config.model_type)
+    install(model, served.maps.shape)
+    branch = mixed_branches(prefixes[2:3], per_prefix=2)[0]
+    generation = served.run([branch])[branch.id]
+    ids = torch.from_numpy(np.concatenate([branch.prefix_ids, generation.token_ids])).long()[None]
+    fork = len(branch.prefix_ids) - 1
+    terms = served.maps(torch.from_numpy(branch.latent)[None])
+    context = psa_context(terms, torch.tensor([0]), torch.tensor([fork]), ids.shape[1], served.manifest.latent.psa)
+    with torch.no_grad():
+        logits = model(ids, psa=context).logits[0, fork:-1] / branch.temperature
+    logprobs = logits.log_softmax(-1).gather(-1, ids[0, fork + 1 :, None]).squeeze(-1)
+    assert float((logprobs - torch.from_numpy(generation.logprobs)).abs().max()) < 1e-4
+
+
+def test_generations_report_length_version_and_status(served, prefixes):
+    generation = served.run([request("one", prefixes[1], tokens=5)])["one"]
+    assert len(generation.token_ids) == len(generation.logprobs) == len(generation.entropies) <= 5
+    assert [(s.start, s.end) for s in generation.spans] == [(0, len(generation.token_ids))]
+    assert (generation.status == "finished") == (generation.token_ids[-1] == 1)
+
+
+def test_tiny_cache_preempts(served, prefixes):
+    scheduler = served.engine._engine.engine_core.engine_core.scheduler
+    if served.manifest.rollout.kv_cache_gb != TINY_CACHE_GB:
+        assert scheduler.kv_cache_manager.block_pool.num_gpu_blocks > 100
+        return
+    preempted = []
+    original = scheduler._preempt_request
+    scheduler._preempt_request = lambda req, *a, **k: (preempted.append(req.request_id), original(req, *a, **k))[1]
+    branches = [request(f"q{i}", prefix, seed=i, tokens=50) for i, prefix in enumerate(prompts((40, 50, 60, 70, 80, 90), seed=5))]
+    generations = served.run(branches)
+    scheduler._preempt_request = original
+    assert preempted
+    assert max(max(served.errors(b, generations[b.id])) for b in branches) < 1e-4
