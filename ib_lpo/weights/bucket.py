@@ -80,5 +80,8 @@ def _seal(tensors: list[tuple[str, Tensor]], size: int) -> Bucket:
 def unpack(bucket: Bucket) -> Iterator[tuple[str, Tensor]]:
     """The tensors of a bucket, as CPU tensors that own their memory."""
     for spec in bucket.specs:
-        raw = torch.from_numpy(bucket.payload[spec.offset : spec.offset + spec.nbytes].copy())
-        yield spec.name, raw.view(getattr(torch, spec.dtype)).view(spec.shape)
+        tensor = torch.empty(spec.shape, dtype=getattr(torch, spec.dtype))
+        if spec.nbytes:
+            raw = bucket.payload[spec.offset : spec.offset + spec.nbytes]
+            tensor.view(-1).view(torch.uint8).numpy()[:] = raw
+        yield spec.name, tensor

@@ -1,0 +1,103 @@
+"""BranchScheduler: grows a step's trees on a pool of engines.
+
+Who waits for whom: each engine has at most one `advance` call outstanding; it returns when something on that engine finishes, and the
+next call carries whatever branches that made possible. Engines never wait for one another, and a branch starts at its engine's
+next iteration after its root ended. Since a question lives on one engine, each engine sees the same calls in every run
+of the same manifest, however the engines interleave: the trees are identical.
+"""
+
+import numpy as np
+
+from ib_lpo.branching.growth import Growth, GrowthPlan, Sprout
+from ib_lpo.fleet.base import Fleet, Pending, Worker
+from ib_lpo.latent.sampler import LatentRequest
+from ib_lpo.manifest import Manifest
+from ib_lpo.policy.load import load_tokenizer
+from ib_lpo.rollout.request import Generation, GenerationRequest
+from ib_lpo.scoring.answer_span import answer_start
+from ib_lpo.tree import Question, RolloutTree, Status
+
+
+class BranchScheduler:
+    """Runs inside one worker."""
+
+    def __init__(self, manifest: Manifest, fleet: Fleet, engines: list[Worker], sampler: Worker):
+        self._manifest = manifest
+        self._fleet = fleet
+        self._engines = engines
+        self._sampler = sampler
+        tokenizer = load_tokenizer(manifest.model)
+        self._answer_start = lambda ids: answer_start(ids, tokenizer.decode)
+
+    def ready(self) -> bool:
+        return True
+
+    def grow(self, step: int, questions: list[Question]) -> tuple[list[RolloutTree], dict[str, float]]:
+        """Roots, forks, latents and branches of one training step; trees in the order of `questions`, and `grow/...` metrics."""
+        trees = self._run(questions, self._plan(step, "train"))
+        return trees, growth_metrics(trees, self._manifest.rollout.block_size)
+
+    def sample(self, step: int, questions: list[Question]) -> list[RolloutTree]:
+        """Plain samples of the held-out check: no branches, no z."""
+        return self._run(questions, self._plan(step, "held_out"))
+
+    def _plan(self, step: int, purpose: str) -> GrowthPlan:
+        m, held_out = self._manifest, purpose == "held_out"
+        plain = m.branching.model_copy(update={"roots": m.held_out.samples, "branches": 0})
+        return GrowthPlan(
+            branching=plain if held_out else m.branching,
+            max_response_tokens=m.rollout.max_response_tokens,
+            temperature=m.held_out.temperature if held_out else m.rollout.temperature,
+            engines=len(self._engines),
+            seed_path=(m.seed, step, purpose),
+        )
+
+    def _run(self, questions: list[Question], plan: GrowthPlan) -> list[RolloutTree]:
+        growth = Growth(plan, questions, self._answer_start)
+        inbox = growth.start()
+        running: dict[int, Pending] = {}
+        busy = dict.fromkeys(inbox, 0)  # requests in an engine's hands
+        while not growth.done:
+            for engine, requests in inbox.items():
+                if engine not in running and (requests or busy[engine]):
+                    running[engine] = self._engines[engine].call("advance", requests)
+                    busy[engine] += len(requests)
+                    inbox[engine] = []
+            first = self._fleet.wait_any(list(running.values()))
+            engine = next(e for e, pending in running.items() if pending is first)
+            finished = running.pop(engine).result()
+            busy[engine] -= len(finished)
+            inbox[engine] += self._branches(growth, finished)
+        return growth.trees()
+
+    def _branches(self, growth: Growth, finished: list[Generation]) -> list[GenerationRequest]:
+        sprouts = [sprout for generation in finished if (sprout := growth.on_generation(generation)) is not None]
+        latents = self._latents(sprouts)
+        return [request for sprout, zs in zip(sprouts, latents, strict=True) for request in growth.on_latents(sprout.root, zs)]
+
+    def _latents(self, sprouts: list[Sprout]) -> list[list[np.ndarray | None]]:
+        if not sprouts:
+            return []
+        forks = [LatentRequest(prefix_ids=s.prefix_ids, count=s.count, seed=s.seed) for s in sprouts]
+        return self._sampler.call("sample", forks).result()
+
+
+def growth_metrics(trees: list[RolloutTree], block_size: int) -> dict[str, float]:
+    """Counts and means over a step's trees, under `grow/`; entropies in nats, lengths in tokens."""
+    trajectories = [t for tree in trees for t in tree.trajectories]
+    branches = [(len(tree.question.prompt_ids) + t.prefix_ids.size, t) for tree in trees for t in tree.trajectories if t.parent]
+    owed = [(length - 1) // block_size * block_size for length, _ in branches]
+    entropies = np.concatenate([t.entropies for t in trajectories])
+    return {
+        "grow/roots": len(trajectories) - len(branches),
+        "grow/branches": len(branches),
+        "grow/forks": len({t.parent for _, t in branches}),
+        "grow/unforked": sum(tree.unforked for tree in trees),
+        "grow/tokens": int(entropies.size),
+        "grow/entropy": float(entropies.mean()),
+        "grow/fork_entropy": float(np.mean([t.fork.entropy for _, t in branches])) if branches else 0.0,
+        "grow/response_tokens": float(np.mean([t.response_ids.size for t in trajectories])),
+        "grow/truncated": float(np.mean([t.status is Status.TRUNCATED for t in trajectories])),
+        "grow/cached_share": sum(t.cached_tokens for _, t in branches) / max(1, sum(length for length, _ in branches)),
+        "grow/cache_misses": sum(t.cached_tokens < least for (_, t), least in zip(branches, owed, strict=True)),
+    }

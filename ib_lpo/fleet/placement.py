@@ -1,0 +1,46 @@
+"""Which device a run uses, and whether its workers fit the cluster; asked before anything is started."""
+
+from ib_lpo.errors import UserError
+from ib_lpo.fleet.base import Fleet
+from ib_lpo.fleet.config import ClusterConfig
+from ib_lpo.fleet.local import LocalFleet
+from ib_lpo.fleet.ray import RayFleet
+from ib_lpo.manifest import Manifest
+
+SERVICES = 3  # scheduler, latent sampler, verifier
+
+
+def open_fleet(cluster: ClusterConfig) -> Fleet:
+    """The fleet that `cluster.mode` names."""
+    return LocalFleet() if cluster.mode == "local" else RayFleet(cluster)
+
+
+def resolve_device(cluster: ClusterConfig, fleet: Fleet) -> str:
+    """"cpu" or "cuda" for `cluster.device`."""
+    if cluster.device != "auto":
+        return cluster.device
+    if isinstance(fleet, RayFleet):
+        return "cuda" if fleet.resources.get("GPU", 0) else "cpu"
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def check_fit(manifest: Manifest, device: str, fleet: Fleet) -> None:
+    """Raise UserError when the cluster can never hold all workers, instead of waiting for ever for a place."""
+    if not isinstance(fleet, RayFleet):
+        return
+    c, engines, ranks = manifest.cluster, manifest.rollout.engines, manifest.learner.ranks
+    scorers = int(manifest.ib.estimator != "none")
+    kinds = [
+        ("CPU", engines * c.engine_cpus + ranks * c.rank_cpus + scorers * c.scorer_cpus + SERVICES * c.service_cpus, "cpus"),
+        ("GPU", (engines * c.engine_gpus + ranks * c.rank_gpus + scorers * c.scorer_gpus) * (device == "cuda"), "gpus"),
+    ]
+    problems = [
+        f"rollout.engines={engines}, learner.ranks={ranks}: with the scorer and services they reserve {need:.2g} {kind}s, the Ray cluster "
+        f"has {fleet.resources.get(kind, 0):.2g}; lower them or cluster.engine_{suffix}, rank_{suffix}, scorer_{suffix}"
+        for kind, need, suffix in kinds
+        if need > fleet.resources.get(kind, 0) + 1e-9
+    ]
+    if problems:
+        raise UserError("\n".join(problems))
