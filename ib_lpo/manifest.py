@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from ib_lpo.branching.config import BranchingConfig
 from ib_lpo.data.config import DataConfig, HeldOutConfig
+from ib_lpo.errors import UserError
 from ib_lpo.fleet.config import ClusterConfig
 from ib_lpo.latent.config import LatentConfig
 from ib_lpo.learner.config import CheckpointConfig, LearnerConfig
@@ -23,7 +24,7 @@ from ib_lpo.section import Section
 from ib_lpo.weights.config import WeightsConfig
 
 
-class ManifestError(ValueError):
+class ManifestError(UserError):
     """A manifest that cannot be run; the message has one line per problem: key, value, fix."""
 
 

@@ -1,0 +1,68 @@
+# `make` lists the targets. PYTHON=/path/to/python uses an environment that is already there instead of .venv.
+# DEVICE=cpu or DEVICE=cuda overrules the detection by nvidia-smi.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+DEVICE ?= $(shell nvidia-smi -L 2>/dev/null | grep -q GPU && echo cuda || echo cpu)
+ifdef PYTHON
+ENV :=
+else
+ENV := setup
+PYTHON := .venv/bin/python
+endif
+
+export DEVICE
+export OMP_NUM_THREADS ?= 1
+export RAY_USAGE_STATS_ENABLED ?= 0
+export RAY_AUTH_MODE ?= disabled
+export VLLM_NO_USAGE_STATS ?= 1
+export TOKENIZERS_PARALLELISM ?= false
+ifeq ($(DEVICE),cpu)
+export TORCHDYNAMO_DISABLE ?= 1
+export DS_ACCELERATOR ?= cpu
+export VLLM_CPU_OMP_THREADS_BIND ?= nobind
+endif
+
+SMOKE := configs/smoke$(if $(filter cuda,$(DEVICE)),-gpu).yaml
+TINY := .cache/models/tiny-qwen3
+SMOLLM2 := .cache/models/smollm2-135m-instruct
+
+.PHONY: help setup smoke test lint format bench smollm2 doctor pins clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup:  ## create or update .venv for this machine
+	@python3 tools/setup_env.py
+
+smoke: $(ENV)  ## set up, make a tiny model and train it end to end, on the CPU or on one GPU
+	$(PYTHON) tools/make_tiny_model.py --out $(TINY) --seed 0
+	$(PYTHON) -m ib_lpo train $(SMOKE) --fresh
+
+test: $(ENV)  ## every test
+	$(PYTHON) -m pytest
+
+lint: $(ENV)  ## ruff: rules and format
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+
+format: $(ENV)  ## apply ruff's format and its safe fixes
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
+
+bench: $(ENV)  ## measure throughput, weight publishing and scoring
+	$(PYTHON) tools/bench.py
+
+smollm2: $(ENV)  ## fetch SmolLM2-135M-Instruct and train it on one-digit sums
+	$(PYTHON) tools/fetch_smollm2.py --out $(SMOLLM2)
+	$(PYTHON) -m ib_lpo train configs/smollm2-135m-arithmetic.yaml --fresh
+
+doctor: $(ENV)  ## check this machine and the environment
+	$(PYTHON) -m ib_lpo doctor
+
+pins: $(ENV)  ## write requirements/ from the versions installed here (CPU)
+	$(PYTHON) tools/pin_requirements.py
+
+clean:  ## remove caches of Python, pytest and ruff; keeps .venv, .cache and runs
+	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
+	rm -rf .pytest_cache .ruff_cache .hypothesis build dist *.egg-info

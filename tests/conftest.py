@@ -1,0 +1,19 @@
+"""The environment of every test, set before anything heavy is imported. What the caller has set stays."""
+
+import os
+import shutil
+
+_EVERYWHERE = {
+    "OMP_NUM_THREADS": "1",
+    "HF_HUB_OFFLINE": "1",
+    "RAY_AUTH_MODE": "disabled",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TOKENIZERS_PARALLELISM": "false",
+    "VLLM_LOGGING_LEVEL": "WARNING",
+    "VLLM_NO_USAGE_STATS": "1",
+    "WANDB_MODE": "offline",
+}
+_ON_CPU = {"DS_ACCELERATOR": "cpu", "TORCHDYNAMO_DISABLE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+
+for _name, _value in (_EVERYWHERE if shutil.which("nvidia-smi") else _EVERYWHERE | _ON_CPU).items():
+    os.environ.setdefault(_name, _value)
