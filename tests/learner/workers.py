@@ -1,0 +1,80 @@
+"""Workers of the learner tests; they live in actors, so they are importable from here."""
+
+from types import SimpleNamespace
+
+import torch
+from torch import nn
+
+from ib_lpo.learner import step
+from ib_lpo.learner.config import LearnerConfig, LossConfig
+from ib_lpo.learner.measure import Measured
+from ib_lpo.learner.tally import Tally
+from ib_lpo.weights.bucket import Bucket, Receipt, unpack
+from ib_lpo.weights.fingerprint import fingerprint
+
+
+class Holder:
+    """A receiver of weights; `spoil` makes it report a changed tensor at the next publish."""
+
+    def __init__(self, name: str):
+        self._name, self._tensors, self._version, self._spoiled = name, {}, -1, None
+
+    def begin_update(self, version: int) -> None:
+        self._version, self._tensors = version, {}
+
+    def load_bucket(self, bucket: Bucket) -> None:
+        self._tensors |= dict(unpack(bucket))
+
+    def finish_update(self) -> Receipt:
+        if self._spoiled:
+            self._tensors[self._spoiled].view(-1)[0] += 1
+        return Receipt(self._name, self._version, {name: fingerprint(t) for name, t in self._tensors.items()})
+
+    def spoil(self, name: str | None) -> None:
+        self._spoiled = name
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        return self._tensors
+
+
+class Branches(nn.Module):
+    """A stand-in policy of two parameters, the second of which takes part only while `both` is set."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.both = True
+
+    def forward(self, ids, source, targets):
+        x = self.first(ids.float())
+        x = (x + self.second(ids.float())) if self.both else x
+        return x.flatten(), x.flatten()
+
+
+class StaleGradientProbe:
+    """Two steps of learner.step over Branches under ZeRO-3, the second of which does not use `second`."""
+
+    def run(self) -> list[dict[str, float]]:
+        """Largest change of each parameter in each step."""
+        from ib_lpo.learner import zero
+
+        zero.join_group(*zero.free_endpoint(), rank=0, world=1, deadline_s=60)
+        torch.manual_seed(0)
+        module = Branches()
+        config = LearnerConfig(lr=0.1, betas=(0.0, 0.0), grad_clip=100.0)
+        engine = zero.build_engine(module, config, torch.float32, "cpu")
+        moved = []
+        for module.both in (True, False):
+            before = dict(zero.whole_weights(module, 1 << 20, keep=True))
+            self._step(engine)
+            after = dict(zero.whole_weights(module, 1 << 20, keep=True))
+            moved.append({name: float((after[name] - before[name]).abs().max()) for name in after})
+        return moved
+
+    def _step(self, engine) -> None:
+        objective = step.Objective(loss=LossConfig(), truncated_is=False, self_reward_weight=0.0)
+        batch = SimpleNamespace(
+            ids=torch.ones(1, 4), source=None, targets=None, behaviour=torch.zeros(4), advantages=torch.tensor([1.0, 1.0, -1.0, 1.0])
+        )
+        measured = Measured(batch, engine(batch.ids, None, None)[0].detach())
+        step.take_step(engine, [measured], objective, tokens=4.0, world=1, tally=Tally(sums=step.SUMS, device="cpu"))
