@@ -46,6 +46,7 @@ class Question:
     answer: str  # gold answer
     prompt_ids: tuple[int, ...]  # template and chat template applied
     answer_ids: tuple[int, ...]  # the gold answer as the policy would write it, for I(r;a)
+    empty_prompt_ids: tuple[int, ...] = ()  # prompt_ids of an empty question: the context of log pi(o_t|o_<t) in I(q;r)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

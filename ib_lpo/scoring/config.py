@@ -15,6 +15,10 @@ class VerifierConfig(Section):
     """Grading processes."""
     deadline_s: float = Field(5.0, gt=0.0)
     """Seconds one item may take before its process is killed and the item is `unverifiable`."""
+    memory_mb: int = Field(512, ge=32)
+    """Memory that grading may add to one idle process (about 150 MB of address space), MB."""
+    start_deadline_s: float = Field(120.0, gt=0.0)
+    """Seconds a grading process may take to start; later than that is an error, as no item could ever be graded."""
 
 
 class IbConfig(Section):
@@ -26,6 +30,8 @@ class IbConfig(Section):
     """Weight of the relevance term I(r;a)."""
     reference_length: int = Field(256, ge=1)
     """L of the pmi estimator, tokens: the compression term is divided by it, so longer costs more."""
+    max_tokens_per_batch: int = Field(16384, ge=1)
+    """Tokens of one scoring forward pass, padding included; a single longer row is a batch of its own."""
     scorer: Literal["policy", "reference"] = "policy"
     """Scoring model: the policy, refreshed at every publish, or the frozen starting model."""
     reference_model: Path | str | None = None

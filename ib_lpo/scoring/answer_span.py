@@ -1,0 +1,25 @@
+r"""Where, in tokens, a response begins to state its final answer.
+
+That span is cut off before I(r;a) is scored, or the answer leaks into its own context. The cut is exact in the ids that were
+sampled: nothing is tokenised again. A token that holds the first character of the marker (say ` $\` before `boxed`) belongs to the span.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+
+from ib_lpo.scoring.answer_text import answer_offset
+
+
+def answer_start(token_ids: Sequence[int], decode: Callable[[Sequence[int]], str]) -> int | None:
+    """Index of the first token of the final answer (`\\boxed{...}` or `#### x` to the end), or None without any.
+
+    The answer is the one that is graded, or an unclosed `\\boxed` when there is none. `decode` must map a prefix of the ids to a prefix
+    of the text, up to replacement characters for a half-decoded character at its end (true of byte-level BPE).
+    Cost: one decode of the response and, if it has an answer, log2(T) decodes of prefixes of it.
+    """
+    text = decode(token_ids)
+    offset = answer_offset(text)
+    if offset is None:
+        return None
+    reached = text[: offset + 1]
+    return bisect_left(range(1, len(token_ids) + 1), True, key=lambda length: decode(token_ids[:length]).startswith(reached))

@@ -1,0 +1,110 @@
+"""The parent's side of one grading process: start, submit, collect, kill.
+
+A handle is STARTING until the process says it is ready, then alternates between idle and busy; it holds at most one item.
+The process is a fresh interpreter and not a multiprocessing child, which would import the caller's `__main__` (and torch with it).
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from multiprocessing.connection import Connection
+from typing import NamedTuple
+
+from ib_lpo.scoring.config import VerifierConfig
+from ib_lpo.scoring.grading import Cause, Grade
+from ib_lpo.scoring.grading_process import READY
+from ib_lpo.tree import Verdict
+
+_REAP_S = 10.0  # seconds a SIGKILLed process may take to be gone
+
+
+class VerifierError(RuntimeError):
+    """Grading processes cannot be started or ended."""
+
+
+class ProcessDied(Exception):
+    """The socket to a grading process closed."""
+
+
+class Reply(NamedTuple):
+    """A grade, and whether the process asks to be replaced."""
+
+    grade: Grade
+    retire: bool
+
+
+class GradingProcess:
+    """One grading process. `due` is the monotonic time at which what it is doing becomes an overrun; None while idle."""
+
+    def __init__(self, config: VerifierConfig) -> None:
+        self._config = config
+        ours, theirs = socket.socketpair()
+        command = [sys.executable, "-W", "ignore", "-m", "ib_lpo.scoring.grading_process"]
+        arguments = [str(theirs.fileno()), str(os.getpid()), str(config.memory_mb)]
+        with theirs:
+            self._process = subprocess.Popen(
+                command + arguments,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                env=_environment(os.environ),
+                start_new_session=True,
+            )
+        self.connection = Connection(ours.detach())
+        self.ticket: int | None = None
+        self.ready = False
+        self.due: float | None = time.monotonic() + config.start_deadline_s
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def idle(self) -> bool:
+        return self.ready and self.ticket is None
+
+    def submit(self, ticket: int, request: tuple[str, str, str]) -> None:
+        """Hand over an item. Raises ProcessDied, and then the item was not touched."""
+        if self._process.poll() is not None:
+            raise ProcessDied
+        try:
+            self.connection.send(request)
+        except ConnectionError:
+            raise ProcessDied from None
+        self.ticket, self.due = ticket, time.monotonic() + self._config.deadline_s
+
+    def collect(self) -> Reply | None:
+        """Read the waiting message: a reply, or None for the ready message. Raises ProcessDied; VerifierError if it never got ready."""
+        try:
+            message = self.connection.recv_bytes(maxlength=256)
+        except (EOFError, ConnectionError):
+            if not self.ready:
+                raise VerifierError(f"grading process {self.pid} ended before it was ready; its own error is on stderr") from None
+            raise ProcessDied from None
+        self.due = None
+        if not self.ready:
+            if message != READY:
+                raise VerifierError(f"grading process {self.pid} began with {message!r} instead of {READY!r}")
+            self.ready = True
+            return None
+        verdict, cause, retire = message.decode().split()
+        self.ticket = None
+        return Reply(Grade(Verdict(verdict), None if cause == "-" else Cause(cause)), retire == "1")
+
+    def kill(self) -> None:
+        """End the process at once, whatever it is doing. Idempotent. Raises VerifierError if the kernel does not let go of it."""
+        self.connection.close()
+        self._process.kill()
+        try:
+            self._process.wait(_REAP_S)
+        except subprocess.TimeoutExpired:
+            raise VerifierError(f"grading process {self.pid} is still there {_REAP_S:.0f} s after SIGKILL") from None
+
+
+def _environment(base: Mapping[str, str]) -> dict[str, str]:
+    """The caller's import path, and one thread, which keeps the address space small."""
+    path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+    return {**base, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}

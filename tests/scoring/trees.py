@@ -1,0 +1,45 @@
+"""Rollout trees for tests."""
+
+import numpy as np
+
+from ib_lpo.tree import Fork, IbScore, Question, RolloutTree, Status, Trajectory, Verdict
+
+
+def question(name: str = "q", answer: str = "7", **ids: tuple[int, ...]) -> Question:
+    given = {"prompt_ids": (1, 2), "answer_ids": (3,), "empty_prompt_ids": (1,)} | ids
+    return Question(id=name, text="?", answer=answer, **given)
+
+
+def trajectory(
+    name: str, token_ids: list[int], *, prefix_ids: list[int] = (), parent: str | None = None, status: Status = Status.FINISHED
+) -> Trajectory:
+    zeros = np.zeros(len(token_ids), dtype=np.float32)
+    fork = None if parent is None else Fork(position=len(prefix_ids), entropy=1.0, candidates=1, prefix_length=len(prefix_ids))
+    return Trajectory(
+        id=name,
+        parent=parent,
+        fork=fork,
+        seed=0,
+        engine=0,
+        prefix_ids=np.array(prefix_ids, dtype=np.int32),
+        token_ids=np.array(token_ids, dtype=np.int32),
+        logprobs=zeros,
+        entropies=zeros,
+        version=0,
+        status=status,
+        cached_tokens=0,
+    )
+
+
+def judged(name: str, verdict: Verdict, score: float | None = None, parent: str | None = None) -> Trajectory:
+    """A graded and perhaps scored trajectory of one token."""
+    made = trajectory(name, [5], parent=parent)
+    made.verdict = verdict
+    made.reward = {Verdict.CORRECT: 1.0, Verdict.UNVERIFIABLE: None}.get(verdict, 0.0)
+    if score is not None:
+        made.ib = IbScore(relevance=score, compression=-score, score=score)
+    return made
+
+
+def tree(*trajectories: Trajectory, of: Question | None = None) -> RolloutTree:
+    return RolloutTree(question=of or question(), trajectories=list(trajectories))
