@@ -69,8 +69,8 @@ class _Waiting:
 class Growth:
     """Grows one RolloutTree per question."""
 
-    def __init__(self, plan: GrowthPlan, questions: Sequence[Question], answer_start: Callable[[Sequence[int]], int]):
-        """`answer_start` gives the index of the first final-answer token of a response, or its length when there is none."""
+    def __init__(self, plan: GrowthPlan, questions: Sequence[Question], answer_start: Callable[[Sequence[int]], int | None]):
+        """`answer_start` gives the index of the first final-answer token of a response, or None when there is none."""
         self._plan = plan
         self._questions = list(questions)
         self._answer_start = answer_start
@@ -149,8 +149,9 @@ class Growth:
 
     def _fork(self, root: Trajectory) -> Fork | None:
         """The end token and the last token that leaves room for a continuation are no forks either."""
-        end = min(self._answer_start(root.token_ids.tolist()), root.token_ids.size - (root.status is Status.FINISHED))
-        end = min(end, self._plan.max_response_tokens - 1)
+        answer = self._answer_start(root.token_ids.tolist())
+        last = root.token_ids.size - (root.status is Status.FINISHED)
+        end = min(last if answer is None else answer, self._plan.max_response_tokens - 1)
         rng = np.random.default_rng(self._seed("fork", root.id))
         return select_fork(root.entropies, end=end, config=self._plan.branching, rng=rng)
 

@@ -27,7 +27,7 @@ class BranchScheduler:
         self._engines = engines
         self._sampler = sampler
         tokenizer = load_tokenizer(manifest.model)
-        self._answer_start = lambda ids: answer_start(ids, tokenizer.decode)
+        self._decode = lambda ids: tokenizer.decode(ids, clean_up_tokenization_spaces=False)
 
     def ready(self) -> bool:
         return True
@@ -53,7 +53,7 @@ class BranchScheduler:
         )
 
     def _run(self, questions: list[Question], plan: GrowthPlan) -> list[RolloutTree]:
-        growth = Growth(plan, questions, self._answer_start)
+        growth = Growth(plan, questions, lambda ids: answer_start(ids, self._decode))
         inbox = growth.start()
         running: dict[int, Pending] = {}
         busy = dict.fromkeys(inbox, 0)  # requests in an engine's hands

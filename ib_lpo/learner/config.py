@@ -51,7 +51,7 @@ class LearnerConfig(Section):
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Compute type; `auto`: float32 on CPU, bfloat16 on CUDA."""
+    """Compute type of learner, engines and scorer alike; `auto`: float32 on CPU, bfloat16 on CUDA."""
     loss: LossConfig = LossConfig()
     advantage: AdvantageConfig = AdvantageConfig()
     max_logprob_gap: float = Field(1.0, gt=0.0)

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from ib_lpo.latent.psa import PsaMaps, PsaShape
-from ib_lpo.learner.config import LearnerConfig
 from ib_lpo.manifest import Manifest
 from ib_lpo.policy.load import PolicyError, load_policy
 from ib_lpo.policy.logprobs import token_logprobs
@@ -35,13 +34,6 @@ class PolicyModule(nn.Module):
         hidden = self.policy.model(input_ids=ids, use_cache=False, **keywords).last_hidden_state
         chosen = hidden.flatten(0, 1).index_select(0, source)
         return token_logprobs(chosen, self.policy.lm_head.weight, targets, temperature=self._temperature, chunk=self._chunk)
-
-
-def compute_dtype(config: LearnerConfig, device: str) -> torch.dtype:
-    """`learner.dtype`, with `auto` resolved."""
-    if config.dtype == "auto":
-        return torch.bfloat16 if device.startswith("cuda") else torch.float32
-    return getattr(torch, config.dtype)
 
 
 def build_policy(manifest: Manifest, dtype: torch.dtype) -> tuple[PolicyModule, PsaMaps | None]:

@@ -46,9 +46,10 @@ class LearnerRank:
     def connect(self, host: str, port: int) -> None:
         """Join the group at rank 0's endpoint and build the engine. Raises PolicyError for a model that cannot be loaded."""
         from ib_lpo.learner import model, zero
+        from ib_lpo.policy.dtype import compute_dtype
 
         zero.join_group(host, port, rank=self._rank, world=self._world, deadline_s=self._manifest.cluster.group_deadline_s)
-        dtype = model.compute_dtype(self._manifest.learner, self._device)
+        dtype = compute_dtype(self._manifest.learner, self._device)
         module, maps = model.build_policy(self._manifest, dtype)
         self._policy = module.policy
         self._maps = None if maps is None else maps.to(self._device)

@@ -7,12 +7,13 @@ disagree about what z does. Every problem is one line that names `model.path` an
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from ib_lpo.errors import UserError
 from ib_lpo.policy.config import ModelConfig
 
 ARCHITECTURES = {"qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM", "llama": "LlamaForCausalLM"}
 
 
-class PolicyError(ValueError):
+class PolicyError(UserError):
     """A policy that cannot be loaded; one line: key, value, fix."""
 
 

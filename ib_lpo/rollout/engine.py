@@ -14,8 +14,10 @@ import numpy as np
 
 from ib_lpo.errors import UserError
 from ib_lpo.manifest import Manifest
+from ib_lpo.policy.dtype import compute_dtype
 from ib_lpo.policy.load import load_config
 from ib_lpo.policy.stop_tokens import end_token_ids
+from ib_lpo.rollout.limits import engine_tokens
 from ib_lpo.rollout.handles import HandlesExhausted, HandleTable
 from ib_lpo.rollout.plugin import ARCHITECTURES, TRANSFER_BACKEND, VLLM_VERSION, register
 from ib_lpo.rollout.plugin.rows import FORK_KEY, Z_KEY
@@ -40,6 +42,7 @@ class RolloutEngine:
         os.environ.update(engine_env(device))
         self._name = f"engine-{index}"
         self._rollout = manifest.rollout
+        self._max_tokens = engine_tokens(manifest)
         config = load_config(manifest.model)
         self._spec = PluginSpec.of(config, manifest.latent)
         self._stop_ids = end_token_ids(manifest.model)
@@ -81,7 +84,7 @@ class RolloutEngine:
             z = np.ascontiguousarray(request.latent, dtype=np.float32).tobytes()
             extra = {Z_KEY: z, FORK_KEY: len(ids) - 1}
             ids = [*ids[:-1], *self._placeholders(request, z), ids[-1]]
-        limit = self._rollout.max_prompt_tokens + self._rollout.max_response_tokens + self._spec.k_slots
+        limit = self._max_tokens
         if len(ids) + request.max_new_tokens > limit:
             raise ValueError(f"{self._name}: {request.id}: {len(ids)} + {request.max_new_tokens} new tokens exceed the engine's {limit}")
         params = SamplingParams(
@@ -178,9 +181,9 @@ def _build(manifest: Manifest, config, spec: PluginSpec, device: str):
         load_format="dummy",
         weight_transfer_config=WeightTransferConfig(backend=TRANSFER_BACKEND),
         skip_tokenizer_init=True,
-        dtype="float32" if cpu else "bfloat16",
+        dtype=compute_dtype(manifest.learner, device),
         logprobs_mode="processed_logprobs",
-        max_model_len=rollout.max_prompt_tokens + rollout.max_response_tokens + spec.k_slots,
+        max_model_len=engine_tokens(manifest),
         max_num_seqs=rollout.max_running,
         max_num_batched_tokens=rollout.max_batched_tokens,
         block_size=rollout.block_size,

@@ -38,7 +38,11 @@ def plan(**branching):
     return GrowthPlan(branching=config, max_response_tokens=MAX, temperature=1.0, engines=2, seed_path=(0, 4, "train"))
 
 
-def grow(plan, questions, choose, answer_start=len):
+def no_answer(ids):
+    return None
+
+
+def grow(plan, questions, choose, answer_start=no_answer):
     """Run to the end; `choose(n)` picks which of n possible events happens next."""
     growth = Growth(plan, [question(i) for i in range(questions)], answer_start)
     requests = [(e, r) for e, rs in growth.start().items() for r in rs]
@@ -101,7 +105,7 @@ def test_the_answer_span_and_the_end_token_are_never_forks():
 
 
 def test_mixed_versions_in_one_rollout_are_an_error():
-    growth = Growth(plan(), [question(0)], len)
+    growth = Growth(plan(), [question(0)], no_answer)
     request = growth.start()[0][0]
     with pytest.raises(RuntimeError, match=r"versions \[1, 2\]"):
         growth.on_generation(generate(request, versions=(1, 2)))
@@ -109,8 +113,8 @@ def test_mixed_versions_in_one_rollout_are_an_error():
 
 def test_repeated_question_ids_and_early_trees_are_errors():
     with pytest.raises(ValueError, match="'q0' occurs twice"):
-        Growth(plan(), [question(0), question(0)], len).start()
-    growth = Growth(plan(), [question(0)], len)
+        Growth(plan(), [question(0), question(0)], no_answer).start()
+    growth = Growth(plan(), [question(0)], no_answer)
     growth.start()
     with pytest.raises(RuntimeError, match="still growing"):
         growth.trees()

@@ -1,0 +1,102 @@
+"""Every running part of a run, started in parallel and stopped together."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from transformers import PreTrainedTokenizerBase
+
+from ib_lpo.branching.scheduler import BranchScheduler
+from ib_lpo.data.questions import QuestionSets, load_sets
+from ib_lpo.data.schedule import batch_indices
+from ib_lpo.fleet.base import Fleet, Worker
+from ib_lpo.fleet.placement import check_fit, open_fleet, resolve_device
+from ib_lpo.latent.sampler import LatentSampler
+from ib_lpo.learner.group import LearnerGroup
+from ib_lpo.manifest import Manifest
+from ib_lpo.policy.load import load_config, load_tokenizer
+from ib_lpo.progress import say
+from ib_lpo.rollout.engine import RolloutEngine, engine_env
+from ib_lpo.rollout.limits import check_context
+from ib_lpo.scoring.scorer import IBScorer
+from ib_lpo.scoring.verifier import Verifier
+from ib_lpo.tree import Question, Verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assembly:
+    """The parts, as the training loop uses them."""
+
+    manifest: Manifest
+    tokenizer: PreTrainedTokenizerBase
+    sets: QuestionSets
+    learner: LearnerGroup
+    scheduler: Worker
+    verifier: Worker
+    scorer: Worker | None  # None: ib.estimator is none
+    engines: list[Worker]
+
+    @property
+    def receivers(self) -> list[Worker]:
+        """Who holds a copy of the policy and must be sent every version."""
+        follows = self.scorer is not None and self.manifest.ib.scorer == "policy"
+        return [*self.engines, *([self.scorer] if follows else [])]
+
+    def grade(self, items: list[tuple[str, str]]) -> list[Verdict]:
+        """Verdicts of (response, gold answer) pairs."""
+        return self.verifier.call("grade", items).result()
+
+    def questions(self, step: int) -> list[Question]:
+        """The training questions of a step (from 1): a pure function of manifest and step, so a resume needs no data state."""
+        data, train = self.manifest.data, self.sets.train
+        per_step = data.questions_per_step
+        chosen = batch_indices(step - 1, questions=len(train), per_step=per_step, seed=self.manifest.seed, shuffle=data.shuffle)
+        return [train[i] for i in chosen]
+
+
+@contextmanager
+def assemble(manifest: Manifest) -> Iterator[Assembly]:
+    """Start everything; stop everything on the way out, however that comes. Raises UserError for what the user can mend."""
+    check_context(manifest, load_config(manifest.model))
+    tokenizer = load_tokenizer(manifest.model)
+    sets = load_sets(manifest.data, tokenizer, max_prompt_tokens=manifest.rollout.max_prompt_tokens)
+    fleet = open_fleet(manifest.cluster)
+    try:
+        device = resolve_device(manifest.cluster, fleet)
+        check_fit(manifest, device, fleet)
+        say(_announcement(manifest, sets, device))
+        parts = _start(manifest, fleet, device)
+        yield Assembly(manifest=manifest, tokenizer=tokenizer, sets=sets, **parts)
+    finally:
+        fleet.shutdown()
+
+
+def _announcement(manifest: Manifest, sets: QuestionSets, device: str) -> str:
+    scorer = "" if manifest.ib.estimator == "none" else f", a scorer ({manifest.ib.scorer})"
+    code = " The model runs code of its own (model.trust_remote_code)." if manifest.model.trust_remote_code else ""
+    left_out = f" ({sets.overlap} left out because they are held out)" if sets.overlap else ""
+    return (
+        f"starting on {device} ({manifest.cluster.mode}): {manifest.rollout.engines} rollout engines, {manifest.learner.ranks} learner "
+        f"ranks{scorer}; {len(sets.train)} training questions{left_out}, {len(sets.held_out)} held out.{code}"
+    )
+
+
+def _start(manifest: Manifest, fleet: Fleet, device: str) -> dict:
+    """Spawn all workers, then wait for them: their start-up overlaps."""
+    c, gpus = manifest.cluster, float(device == "cuda")
+    env = engine_env(device)
+    engines = [
+        fleet.spawn(RolloutEngine, manifest, i, device, name=f"engine-{i}", cpus=c.engine_cpus, gpus=gpus * c.engine_gpus, env=env)
+        for i in range(manifest.rollout.engines)
+    ]
+    scorer = None
+    if manifest.ib.estimator != "none":
+        scorer = fleet.spawn(IBScorer, manifest, device, name="scorer", cpus=c.scorer_cpus, gpus=gpus * c.scorer_gpus)
+    verifier = fleet.spawn(Verifier, manifest.verifier, name="verifier", cpus=c.service_cpus)
+    sampler = fleet.spawn(LatentSampler, manifest, name="latent-sampler", cpus=c.service_cpus)
+    scheduler = fleet.spawn(BranchScheduler, manifest, fleet, engines, sampler, name="scheduler", cpus=c.service_cpus)
+    learner = LearnerGroup(fleet, manifest, device)
+    ready = [worker.call("ready") for worker in (*engines, *([scorer] if scorer else []), verifier, sampler, scheduler)]
+    for pending in ready:
+        pending.result(c.start_deadline_s)
+    return {"learner": learner, "scheduler": scheduler, "verifier": verifier, "scorer": scorer, "engines": engines}

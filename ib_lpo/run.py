@@ -1,0 +1,83 @@
+"""The run directory: what a run leaves behind, and where it goes on from.
+
+    runs/<name>/manifest.yaml  metrics.jsonl  trees/step-000012.parquet  checkpoints/step-000012/  wandb/
+
+Steps count from 1. A step is recorded in this order: trees, checkpoint when due, metrics; so the metrics of a step that is going to be
+redone after a crash are never there twice.
+"""
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from ib_lpo.assembly import Assembly
+from ib_lpo.learner.checkpoint import newest_complete, write_checkpoint
+from ib_lpo.manifest import Manifest
+from ib_lpo.progress import StepDisplay, say, summary_table
+from ib_lpo.summary import ends, totals
+from ib_lpo.tracking import Tracker, read_metrics
+from ib_lpo.tree import RolloutTree
+from ib_lpo.tree_store import write_trees
+
+
+class Run:
+    """Records steps, writes checkpoints, and knows how many steps are done."""
+
+    def __init__(self, manifest: Manifest, *, resume: bool):
+        self._manifest = manifest
+        self._directory: Path = manifest.run_dir
+        found = newest_complete(self._directory / "checkpoints") if resume else None
+        self._checkpoint = None if found is None else found[0]
+        self.done: int = 0 if found is None else found[1]["step"]
+        self._display = StepDisplay(manifest.steps, self.done)
+        self._tracker = Tracker(self._directory, manifest, resume_from=self.done if found else None)
+
+    def __enter__(self) -> "Run":
+        where = f"from step {self.done}" if self._checkpoint else "from the start"
+        say(f"run {self._manifest.name} {where}, {self._manifest.steps} steps, in {self._directory}")
+        self._display.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._display.__exit__(*error)
+        self._tracker.close()
+
+    def restore(self, parts: Assembly) -> dict[str, float]:
+        """Bring all parts to policy version `done`, from the checkpoint that this run resumes from or from the starting model."""
+        with self.phase("publish"):
+            if self._checkpoint is not None:
+                parts.learner.load((self._checkpoint / "learner").resolve())
+            return parts.learner.publish(self.done, parts.receivers)
+
+    def phase(self, name: str) -> AbstractContextManager[None]:
+        """Show and time a phase of the step; its seconds are recorded with the step."""
+        return self._display.phase(name)
+
+    def log_start(self, metrics: dict[str, float]) -> None:
+        """Record what is known of the starting policy, as step 0."""
+        self._tracker.log(0, metrics | self._display.seconds)
+        self._display.begin()
+
+    def record(self, step: int, trees: list[RolloutTree], metrics: dict[str, float], parts: Assembly) -> None:
+        """Write the step's trees and metrics, and a checkpoint when one is due."""
+        decode = parts.tokenizer.decode
+        write_trees(self._directory / "trees" / f"step-{step:06d}.parquet", trees, step, decode=decode)
+        every = self._manifest.checkpoint.every
+        if every > 0 and (step % every == 0 or step == self._manifest.steps):
+            with self.phase("checkpoint"):
+                self._save(step, parts)
+        metrics |= self._display.seconds
+        self._tracker.log(step, metrics)
+        self._display.done(step, metrics)
+        self.done = step
+
+    def summarise(self) -> None:
+        """Print the table of the whole run, resumed parts included."""
+        lines = read_metrics(self._tracker.path)
+        self._display.console.print(summary_table(*ends(lines), totals(lines)))
+
+    def _save(self, step: int, parts: Assembly) -> None:
+        def save(directory: Path) -> None:
+            (directory / "learner").mkdir()
+            parts.learner.save((directory / "learner").resolve())
+
+        write_checkpoint(self._directory / "checkpoints", step, save, {"step": step}, keep=self._manifest.checkpoint.keep)

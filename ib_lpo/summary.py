@@ -1,0 +1,31 @@
+"""A run's metrics.jsonl boiled down: its two ends, and totals over all steps."""
+
+from collections.abc import Mapping, Sequence
+
+Line = Mapping[str, float]
+
+_SUMS = ("grow/forks", "grow/unforked", "grow/cache_misses", "filter/kept", "filter/pruned", "grade/unverifiable", "publish/syncs")
+_MEANS = ("grade/reward", "grow/entropy", "grow/cached_share", "mismatch/mean_abs", "mismatch/z_gap")
+_LARGEST = ("mismatch/max_abs",)
+
+
+def ends(lines: Sequence[Line]) -> tuple[dict[str, float], dict[str, float]]:
+    """For each metric, its first and its last value in the run."""
+    first: dict[str, float] = {}
+    last: dict[str, float] = {}
+    for line in lines:
+        last |= line
+        first = dict(line) | first
+    return first, last
+
+
+def totals(lines: Sequence[Line]) -> dict[str, float]:
+    """Sums of counts and seconds, means of means, the largest of largests; steps without the metric are left out."""
+    timed = sorted({name for line in lines for name in line if name.startswith("seconds/")})
+    kinds = [(name, sum) for name in (*_SUMS, *timed)] + [(name, _mean) for name in _MEANS] + [(name, max) for name in _LARGEST]
+    values = {name: [line[name] for line in lines if line.get(name) is not None] for name, _ in kinds}
+    return {name: reduce(values[name]) for name, reduce in kinds if values[name]}
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

@@ -1,0 +1,86 @@
+"""Runs of the command line on the tiny policy, as a user would start them."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import yaml
+
+from ib_lpo.tracking import read_metrics
+
+MANIFEST = {
+    "name": "run",
+    "steps": 4,
+    "model": {"path": "model"},
+    "runs_dir": "runs",
+    "data": {
+        "train": {"kind": "file", "path": "train.jsonl"},
+        "held_out": {"kind": "file", "path": "held_out.jsonl"},
+        "template": "Q: {q}=?",
+        "questions_per_step": 4,
+    },
+    "held_out": {"every": 2},
+    "rollout": {
+        "engines": 2,
+        "max_prompt_tokens": 32,
+        "max_response_tokens": 60,
+        "max_running": 32,
+        "kv_cache_gb": 0.05,
+        "temperature": 1.0,
+    },
+    "branching": {"floor": 0.3, "top_fraction": 0.2},
+    "latent": {"dim": 8, "psa": {"k_slots": 2, "layers": "all", "tau": 20}},
+    "learner": {"ranks": 2, "lr": 1e-3, "micro_batch": 8, "max_logprob_gap": 1e-4},
+    "checkpoint": {"every": 2},
+    "cluster": {
+        "cpus": 2,
+        "engine_cpus": 0.3,
+        "rank_cpus": 0.3,
+        "scorer_cpus": 0.3,
+        "start_deadline_s": 400,
+        "call_deadline_s": 300,
+        "group_deadline_s": 120,
+    },
+}
+LOCAL = ("cluster.mode=local", "rollout.engines=1", "learner.ranks=1")
+_UNREPEATABLE = ("seconds", "gb_per_s", "verifier")
+
+
+def write_manifest(folder: Path, **values) -> Path:
+    path = folder / f"{values.get('name', 'run')}.yaml"
+    path.write_text(yaml.safe_dump(MANIFEST | values))
+    return path
+
+
+def start(folder: Path, manifest: Path, *arguments: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "ib_lpo", "train", str(manifest), *arguments]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.Popen(command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def finish(process: subprocess.Popen, seconds: float = 500) -> tuple[int, str]:
+    output, _ = process.communicate(timeout=seconds)
+    return process.returncode, output
+
+
+def train(folder: Path, manifest: Path, *arguments: str) -> str:
+    code, output = finish(start(folder, manifest, *arguments))
+    assert code == 0, output
+    return output
+
+
+def repeatable(folder: Path, name: str) -> list[dict]:
+    """metrics.jsonl without wall-clock figures."""
+    lines = read_metrics(folder / "runs" / name / "metrics.jsonl")
+    return [{k: v for k, v in line.items() if not any(word in k for word in _UNREPEATABLE)} for line in lines]
+
+
+def descendants(pid: int) -> list[psutil.Process]:
+    return psutil.Process(pid).children(recursive=True)
+
+
+def dumps(value) -> str:
+    return json.dumps(value, indent=1, sort_keys=True)

@@ -1,0 +1,156 @@
+"""The main job, on real parts: Ray actors, vLLM engines, ZeRO-3 ranks, scorer and verifier, on a tiny trained policy."""
+
+import signal
+import time
+
+import numpy as np
+import psutil
+import pytest
+
+from ib_lpo.tracking import read_metrics
+from ib_lpo.tree import Label
+from ib_lpo.tree_store import read_trees
+from tests.system.runs import LOCAL, descendants, dumps, finish, repeatable, start, train, write_manifest
+from tests.system.tiny_policy import save_policy, save_questions
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("system")
+    save_policy(folder / "model")
+    save_questions(folder / "train.jsonl", 40, seed=1)
+    save_questions(folder / "held_out.jsonl", 12, seed=2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(folder):
+    """The reference run: 4 steps, 2 engines, 2 ranks, checkpoints after steps 2 and 4."""
+    output = train(folder, write_manifest(folder, name="reference"))
+    return read_metrics(folder / "runs" / "reference" / "metrics.jsonl"), output
+
+
+def trees_of(folder, name, step):
+    return read_trees(folder / "runs" / name / "trees" / f"step-{step:06d}.parquet")
+
+
+def test_it_learns_and_reports(run):
+    lines, output = run
+    assert [line["step"] for line in lines] == [0, 1, 2, 3, 4]
+    assert all(line["loss/grad_norm"] > 0 for line in lines[1:])
+    assert {line["step"] for line in lines if "held_out/accuracy" in line} == {0, 2, 4}
+    assert "held-out reward" in output
+    assert "weight syncs" in output
+
+
+def test_engine_and_learner_agree_at_every_published_version(run):
+    """Rank shards -> buckets -> vLLM: the log-probs the engine sampled with are the learner's, with and without z."""
+    lines, _ = run
+    assert max(line["mismatch/max_abs"] for line in lines[1:]) < 1e-4
+    assert min(line["mismatch/z_gap"] for line in lines[1:]) > 1e-3
+    assert all(line["mismatch/alarm"] == 0 for line in lines[1:])
+    assert [line["publish/syncs"] for line in lines] == [1] * 5
+
+
+def test_branches_share_their_prefix(run):
+    lines, _ = run
+    assert sum(line["grow/forks"] for line in lines[1:]) > 10
+    assert all(line["grow/cache_misses"] == 0 for line in lines[1:])
+
+
+def test_trees_are_whole(run, folder):
+    for step in (1, 2, 3, 4):
+        for tree in trees_of(folder, "reference", step):
+            rewards = [t.reward for t in tree.trajectories if t.reward is not None]
+            for t in tree.trajectories:
+                assert t.version == step - 1
+                assert t.verdict is not None
+                assert t.kept == (t.label in (Label.ROOT, Label.TOP))
+                assert (t.advantage is None) == (not t.kept)
+                if t.kept:
+                    assert t.advantage == pytest.approx(t.reward - np.mean(rewards), abs=1e-6)
+            for root in tree.roots:
+                kept = [b for b in tree.branches(root) if b.kept]
+                assert len(kept) == (2 if tree.branches(root) else 0)
+
+
+def test_every_generated_token_of_a_kept_trajectory_is_trained_once(run, folder):
+    lines, _ = run
+    for line in lines[1:]:
+        trees = trees_of(folder, "reference", line["step"])
+        assert line["update/tokens"] == sum(t.token_ids.size for tree in trees for t in tree.kept)
+
+
+def test_the_same_manifest_and_seed_give_the_same_run(run, folder):
+    train(folder, write_manifest(folder, name="again"))
+    assert dumps(repeatable(folder, "again")) == dumps(repeatable(folder, "reference"))
+    for step in (1, 4):
+        for first, second in zip(trees_of(folder, "reference", step), trees_of(folder, "again", step), strict=True):
+            assert [t.id for t in first.trajectories] == [t.id for t in second.trajectories]
+            for a, b in zip(first.trajectories, second.trajectories, strict=True):
+                np.testing.assert_array_equal(a.token_ids, b.token_ids)
+                np.testing.assert_array_equal(a.logprobs, b.logprobs)
+                assert a.ib == b.ib
+
+
+def test_ctrl_c_stops_everything_and_resume_gives_the_same_numbers(run, folder):
+    manifest = write_manifest(folder, name="interrupted")
+    process = start(folder, manifest)
+    marker = folder / "runs" / "interrupted" / "checkpoints" / "step-000002" / "complete"
+    deadline = time.monotonic() + 300
+    while not marker.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    children = descendants(process.pid)
+    process.send_signal(signal.SIGINT)
+    code, output = finish(process, 120)
+    assert code == 130, output
+    assert "--resume" in output
+    _, alive = psutil.wait_procs(children, timeout=60)
+    assert not alive
+    assert len(repeatable(folder, "interrupted")) < 5
+    output = train(folder, manifest, "--resume")
+    assert "from step 2" in output
+    assert dumps(repeatable(folder, "interrupted")) == dumps(repeatable(folder, "reference"))
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides"),
+    [
+        ("local", ()),
+        ("no-latent", ("latent.kind=none",)),
+        ("grpo", ("branching.branches=0", "branching.roots=4", "ib.estimator=none", "ib.self_reward=none")),
+        ("reference-scorer", ("ib.scorer=reference", "latent.psa.layers=1", "latent.offpolicy=none")),
+    ],
+)
+def test_in_process(folder, name, overrides):
+    """`cluster.mode: local`: the same code without Ray, and the controls."""
+    train(folder, write_manifest(folder, name=name, steps=2), *LOCAL, *overrides)
+    lines = repeatable(folder, name)
+    assert [line["step"] for line in lines] == [0, 1, 2]
+    assert max(line["mismatch/max_abs"] for line in lines[1:]) < 1e-4
+    assert all(line["loss/grad_norm"] > 0 for line in lines[1:])
+    if name in ("no-latent", "grpo"):
+        assert all(line["mismatch/z_gap"] == 0 for line in lines[1:])
+    if name == "grpo":
+        assert all(line["grow/branches"] == 0 and line["filter/pruned"] == 0 for line in lines[1:])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "complaint"),
+    [
+        (("model.path=nowhere",), "model.path='nowhere'"),
+        (("data.train.answer_column=gold",), "gold"),
+        (("rollout.max_response_tokens=400",), "rollout.max_response_tokens=400"),
+        (("cluster.cpus=1",), "the Ray cluster has 1"),
+        (("data.questions_per_step=99",), "data.questions_per_step=99"),
+        (("latent.psa.layers=7",), "latent.psa.layers=7"),
+    ],
+)
+def test_bad_input_is_one_clear_error_and_writes_nothing(folder, overrides, complaint):
+    code, output = finish(start(folder, write_manifest(folder, name="bad"), *overrides))
+    assert code == 2, output
+    assert complaint in output
+    assert "Traceback" not in output
+    assert not (folder / "runs" / "bad").exists()
