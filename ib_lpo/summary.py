@@ -14,8 +14,9 @@ def ends(lines: Sequence[Line]) -> tuple[dict[str, float], dict[str, float]]:
     first: dict[str, float] = {}
     last: dict[str, float] = {}
     for line in lines:
-        last |= line
-        first = dict(line) | first
+        known = {name: value for name, value in line.items() if value is not None}
+        last |= known
+        first = known | first
     return first, last
 
 

@@ -1,0 +1,97 @@
+"""Manifests: merging, overriding, and errors that name key, value and fix."""
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ib_lpo.manifest import ManifestError, dump, load, validate
+
+MINIMAL = {"name": "m", "steps": 3, "model": {"path": "somewhere"}}
+
+
+def write(path, **values):
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+@given(st.integers(0, 99), st.floats(0.1, 2), st.sampled_from(["all", 3, [0, 2]]), st.booleans())
+def test_the_resolved_manifest_loads_to_an_equal_one(seed, temperature, layers, roots):
+    manifest = validate(
+        MINIMAL
+        | {"seed": seed, "rollout": {"temperature": temperature}, "latent": {"psa": {"layers": layers}}, "filter": {"keep_roots": roots}}
+    )
+    assert validate(yaml.safe_load(dump(manifest))) == manifest
+
+
+def test_extends_merges_mappings_and_the_nearer_file_wins(tmp_path):
+    write(tmp_path / "base.yaml", **MINIMAL, rollout={"engines": 2, "temperature": 0.5})
+    (tmp_path / "sub").mkdir()
+    child = write(tmp_path / "sub" / "child.yaml", extends="../base.yaml", rollout={"temperature": 0.7}, steps=9)
+    manifest = load(child)
+    assert (manifest.rollout.engines, manifest.rollout.temperature, manifest.steps) == (2, 0.7, 9)
+
+
+def test_later_parents_win(tmp_path):
+    write(tmp_path / "a.yaml", **MINIMAL, seed=1)
+    write(tmp_path / "b.yaml", seed=2)
+    assert load(write(tmp_path / "c.yaml", extends=["a.yaml", "b.yaml"])).seed == 2
+
+
+def test_overrides_are_yaml_values(tmp_path):
+    path = write(tmp_path / "m.yaml", **MINIMAL)
+    manifest = load(path, ["latent.psa.layers=[0, 3]", "learner.lr=1e-4", "name=other", "data.held_out={size: 5}"])
+    assert manifest.latent.psa.layers == (0, 3)
+    assert manifest.learner.lr == 1e-4
+    assert manifest.data.held_out.size == 5
+
+
+@pytest.mark.parametrize(
+    ("override", "complaint"),
+    [
+        ("rollout.engins=2", r"rollout\.engins: unknown key"),
+        ("rollout.engines=two", r"rollout\.engines='two': .*integer"),
+        ("rollout.engines=0", r"rollout\.engines=0: .*greater than or equal to 1"),
+        ("name=a/b", r"name='a/b'"),
+        ("filter.keep=4", r"filter\.keep=4: more than branching\.branches=3; keep at most 3"),
+        ("model.max_context=100", r"rollout\.max_prompt_tokens=2048 \+ rollout\.max_response_tokens=4096 exceed model\.max_context=100"),
+        ("latent.kind=cvae", r"latent\.kind=cvae: needs latent\.weights"),
+        ("cluster.mode=local", r"learner\.ranks=2; set both to 1"),
+        ("learner.ranks=9999", r"learner\.ranks=9999: more than the 256 trajectories"),
+        ("data.template=hello", r"data\.template='hello': has no \{q\}"),
+        ("ib.reference_model=x", r"ib\.reference_model: only used with ib\.scorer=reference"),
+        ("steps.sub=1", r"steps is a single value"),
+        ("steps", r"expected key\.sub=value"),
+        ("steps=[", r"not valid YAML"),
+    ],
+)
+def test_a_problem_is_one_line_with_key_value_and_fix(tmp_path, override, complaint):
+    with pytest.raises(ManifestError, match=complaint) as error:
+        load(write(tmp_path / "m.yaml", **MINIMAL), [override])
+    assert "\n" not in str(error.value)
+
+
+def test_every_problem_is_reported(tmp_path):
+    with pytest.raises(ManifestError) as error:
+        load(write(tmp_path / "m.yaml", name="m", steps=0, colour="red"))
+    assert len(str(error.value).splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"), [("a: [", "not valid YAML"), ("- 1", "a manifest is a mapping"), ("extends: m.yaml", "goes in a circle")]
+)
+def test_files_that_are_no_manifest(tmp_path, text, complaint):
+    (tmp_path / "m.yaml").write_text(text)
+    with pytest.raises(ManifestError, match=complaint):
+        load(tmp_path / "m.yaml")
+
+
+def test_missing_files_name_who_wanted_them(tmp_path):
+    with pytest.raises(ManifestError, match="no such manifest"):
+        load(tmp_path / "none.yaml")
+    with pytest.raises(ManifestError, match=r"extended by .*m\.yaml"):
+        load(write(tmp_path / "m.yaml", extends="none.yaml"))
+
+
+def test_keep_defaults_to_half_of_the_branches():
+    assert [validate(MINIMAL | {"branching": {"branches": k}}).keep_per_root for k in (0, 1, 2, 3, 4)] == [0, 1, 1, 2, 2]
