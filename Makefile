@@ -50,7 +50,7 @@ format: $(ENV)  ## apply ruff's format and its safe fixes
 	$(PYTHON) -m ruff check --fix .
 	$(PYTHON) -m ruff format .
 
-bench: $(ENV)  ## measure throughput, weight publishing and scoring
+bench: $(ENV)  ## measure what PSA, entropies and the prefix cache cost and save
 	$(PYTHON) tools/bench.py
 
 smollm2: $(ENV)  ## fetch SmolLM2-135M-Instruct and train it on one-digit sums

@@ -11,6 +11,7 @@ from ib_lpo.data.questions import QuestionSets, load_sets
 from ib_lpo.data.schedule import batch_indices
 from ib_lpo.fleet.base import Fleet, Worker
 from ib_lpo.fleet.placement import check_fit, open_fleet, resolve_device
+from ib_lpo.latent.psa import PsaShape
 from ib_lpo.latent.sampler import LatentSampler
 from ib_lpo.learner.group import LearnerGroup
 from ib_lpo.manifest import Manifest
@@ -57,7 +58,7 @@ class Assembly:
 @contextmanager
 def assemble(manifest: Manifest) -> Iterator[Assembly]:
     """Start everything; stop everything on the way out, however that comes. Raises UserError for what the user can mend."""
-    check_context(manifest, load_config(manifest.model))
+    _check_model(manifest)
     tokenizer = load_tokenizer(manifest.model)
     sets = load_sets(manifest.data, tokenizer, max_prompt_tokens=manifest.rollout.max_prompt_tokens)
     fleet = open_fleet(manifest.cluster)
@@ -69,6 +70,14 @@ def assemble(manifest: Manifest) -> Iterator[Assembly]:
         yield Assembly(manifest=manifest, tokenizer=tokenizer, sets=sets, **parts)
     finally:
         fleet.shutdown()
+
+
+def _check_model(manifest: Manifest) -> None:
+    """Raise UserError for a model that is missing or that the manifest does not fit."""
+    config, latent = load_config(manifest.model), manifest.latent
+    check_context(manifest, config)
+    if latent.kind != "none":
+        PsaShape.of(config, latent.psa, latent.dim)
 
 
 def _announcement(manifest: Manifest, sets: QuestionSets, device: str) -> str:

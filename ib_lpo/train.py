@@ -8,7 +8,8 @@
     update   GRPO on what was kept                                     Learner ranks (ZeRO-3)
     publish  the new weights, verified, to engines and scorer          Learner -> RolloutEngines, IBScorer
 
-Steps count from 1; step k is grown by policy version k-1 and publishes version k. Each phase waits for the one before it: no trajectory is older than its update.
+Steps count from 1; step k is grown by policy version k-1 and publishes version k. Each phase waits for the one before it: no
+trajectory is older than its update.
 """
 
 from ib_lpo.assembly import Assembly, assemble

@@ -25,12 +25,14 @@ class SourceConfig(Section):
     """Number of questions to take; required for generators."""
     seed: int = 0
     """Seed of a generator."""
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
     """Options of a generator, passed on as they are."""
     question_column: str = "question"
     """Column with the question."""
     answer_column: str = "answer"
-    """Column with the gold answer."""
+    """Column with the gold answer, or with a solution that ends in it (`\\boxed{...}` or `#### ...`)."""
+    id_column: str | None = None
+    """Column with a unique id per question; row numbers serve when absent."""
 
 
 class DataConfig(Section):

@@ -6,8 +6,10 @@ answer `call` with a `Pending`, whose `result` always has a deadline and a name.
 
 from typing import Any, Protocol
 
+from ib_lpo.errors import UserError
 
-class FleetError(RuntimeError):
+
+class FleetError(UserError):
     """A worker died, overran its deadline, or could not be placed. Says which one and what to do."""
 
 

@@ -16,7 +16,7 @@ def open_fleet(cluster: ClusterConfig) -> Fleet:
 
 
 def resolve_device(cluster: ClusterConfig, fleet: Fleet) -> str:
-    """"cpu" or "cuda" for `cluster.device`."""
+    """ "cpu" or "cuda" for `cluster.device`."""
     if cluster.device != "auto":
         return cluster.device
     if isinstance(fleet, RayFleet):

@@ -12,6 +12,7 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
+from ib_lpo.errors import UserError
 from ib_lpo.fleet.base import FleetError, Pending
 from ib_lpo.fleet.config import ClusterConfig
 
@@ -29,9 +30,11 @@ class RayPending:
         try:
             return ray.get(self.ref, timeout=limit)
         except GetTimeoutError:
-            raise FleetError(f"{self.what}: no answer within {limit:.0f} s; raise cluster.call_deadline_s if the work is that long") from None
+            raise FleetError(
+                f"{self.what}: no answer within {limit:.0f} s; raise cluster.call_deadline_s if the work is that long"
+            ) from None
         except RayTaskError as error:
-            raise error.as_instanceof_cause() from None
+            raise (error.cause if isinstance(error.cause, UserError) else error.as_instanceof_cause()) from None
         except RayActorError as error:
             raise FleetError(f"{self.what}: the worker died: {error}") from None
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ib_lpo.errors import UserError
 from ib_lpo.latent.config import PsaConfig
 
 
@@ -62,7 +63,7 @@ class PsaShape:
 
     @classmethod
     def of(cls, hf_config, psa: PsaConfig, dim: int) -> "PsaShape":
-        """Sizes from a transformers config (Qwen2, Qwen3, Llama). Raises ValueError for layers the model does not have."""
+        """Sizes from a transformers config (Qwen2, Qwen3, Llama). Raises UserError for layers the model does not have."""
         depth = hf_config.num_hidden_layers
         head_dim = getattr(hf_config, "head_dim", None) or hf_config.hidden_size // hf_config.num_attention_heads
         return cls(
@@ -77,16 +78,16 @@ class PsaShape:
 
 
 def injected_layers(layers: str | int | tuple[int, ...], depth: int) -> tuple[int, ...]:
-    """Ascending indices of the injected layers of a model with `depth` layers. Raises ValueError when one does not exist."""
+    """Ascending indices of the injected layers of a model with `depth` layers. Raises UserError when one does not exist."""
     if layers == "all":
         return tuple(range(depth))
     if isinstance(layers, int):
         if not 1 <= layers <= depth:
-            raise ValueError(f"latent.psa.layers={layers}: the model has {depth} layers; use a number from 1 to {depth} or `all`")
+            raise UserError(f"latent.psa.layers={layers}: the model has {depth} layers; use a number from 1 to {depth} or `all`")
         return tuple(range(depth - layers, depth))
     chosen = tuple(sorted(set(layers)))
     if not chosen or chosen[0] < 0 or chosen[-1] >= depth:
-        raise ValueError(f"latent.psa.layers={list(layers)}: indices must be within 0..{depth - 1}, at least one")
+        raise UserError(f"latent.psa.layers={list(layers)}: indices must be within 0..{depth - 1}, at least one")
     return chosen
 
 

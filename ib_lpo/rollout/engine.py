@@ -17,8 +17,8 @@ from ib_lpo.manifest import Manifest
 from ib_lpo.policy.dtype import compute_dtype
 from ib_lpo.policy.load import load_config
 from ib_lpo.policy.stop_tokens import end_token_ids
-from ib_lpo.rollout.limits import engine_tokens
 from ib_lpo.rollout.handles import HandlesExhausted, HandleTable
+from ib_lpo.rollout.limits import engine_tokens
 from ib_lpo.rollout.plugin import ARCHITECTURES, TRANSFER_BACKEND, VLLM_VERSION, register
 from ib_lpo.rollout.plugin.rows import FORK_KEY, Z_KEY
 from ib_lpo.rollout.plugin.spec import RESERVED_ROWS, PluginSpec
@@ -124,7 +124,9 @@ class RolloutEngine:
         logprobs = np.array([c[t].logprob for t, c in zip(completion.token_ids, completion.logprobs, strict=True)], dtype=np.float32)
         entropies = np.array([c[entropy_id].logprob for c in completion.logprobs], dtype=np.float32)
         if not (np.isfinite(logprobs).all() and np.isfinite(entropies).all()):
-            raise RuntimeError(f"{self._name}: {request.id}: non-finite log-prob or entropy; the weights of version {self._version} are broken")
+            raise RuntimeError(
+                f"{self._name}: {request.id}: non-finite log-prob or entropy; the weights of version {self._version} are broken"
+            )
         return Generation(
             id=request.id,
             token_ids=tokens,

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ib_lpo.policy.dtype import compute_dtype
 from ib_lpo.manifest import Manifest
+from ib_lpo.policy.dtype import compute_dtype
 from ib_lpo.policy.load import load_policy, load_tokenizer
 from ib_lpo.scoring.estimators import ESTIMATORS, Terms, rank_scores
 from ib_lpo.scoring.forward import pass_logprobs

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ib_lpo.errors import UserError
 from ib_lpo.latent.psa import GATES, PsaMaps, PsaShape, gate, injected_layers
 
 SHAPE = PsaShape(dim=64, k_slots=3, layers=(1, 3), num_layers=4, kv_heads=2, head_dim=8, hidden=48)
@@ -59,5 +60,5 @@ def test_injected_layers():
     assert injected_layers(2, 5) == (3, 4)
     assert injected_layers((4, 0, 4), 5) == (0, 4)
     for bad in (0, 6, (), (5,), (-1,)):
-        with pytest.raises(ValueError, match=r"latent\.psa\.layers"):
+        with pytest.raises(UserError, match=r"latent\.psa\.layers"):
             injected_layers(bad, 5)

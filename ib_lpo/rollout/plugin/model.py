@@ -140,7 +140,9 @@ class PsaLlamaLayer(_PsaLayer, LlamaDecoderLayer):
 class _PsaBackbone:
     """Mixin over a vLLM decoder stack: its forward, with the latents of the batch."""
 
-    def run(self, input_ids: Tensor | None, positions: Tensor, inputs_embeds: Tensor | None, psa_inputs: tuple[Tensor, ...] | None) -> Tensor:
+    def run(
+        self, input_ids: Tensor | None, positions: Tensor, inputs_embeds: Tensor | None, psa_inputs: tuple[Tensor, ...] | None
+    ) -> Tensor:
         hidden = self.embed_input_ids(input_ids) if inputs_embeds is None else inputs_embeds
         psa = None
         if psa_inputs is not None:
