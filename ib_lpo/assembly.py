@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerBase
 from ib_lpo.branching.scheduler import BranchScheduler
 from ib_lpo.data.questions import QuestionSets, load_sets
 from ib_lpo.data.schedule import batch_indices
+from ib_lpo.errors import UserError
 from ib_lpo.fleet.base import Fleet, Worker
 from ib_lpo.fleet.placement import check_fit, open_fleet, resolve_device
 from ib_lpo.latent.psa import PsaShape
@@ -61,6 +62,10 @@ def assemble(manifest: Manifest) -> Iterator[Assembly]:
     _check_model(manifest)
     tokenizer = load_tokenizer(manifest.model)
     sets = load_sets(manifest.data, tokenizer, max_prompt_tokens=manifest.rollout.max_prompt_tokens)
+    if manifest.ib.estimator != "none" and not sets.train[0].empty_prompt_ids:
+        raise UserError(
+            f"data.template={manifest.data.template!r}: an empty question gives an empty prompt, which S_IB needs; add some text"
+        )
     fleet = open_fleet(manifest.cluster)
     try:
         device = resolve_device(manifest.cluster, fleet)

@@ -21,7 +21,7 @@ class PsaConfig(Section):
     """Gate at the fork, dimensionless."""
     tau: float = Field(256.0, gt=0.0)
     """Decay length of the gate, tokens."""
-    init_std: float = Field(0.3, ge=0.0)
+    init_std: float = Field(0.1, ge=0.0)
     """Scale of untrained W_kv and W_n: standard deviation of the pseudo rows and of the pre-tanh modulation for z ~ N(0, I)."""
 
 

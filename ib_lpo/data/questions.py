@@ -1,0 +1,80 @@
+"""Tokenised questions. A prompt is never cut: one that does not fit is an error."""
+
+from typing import Any, NamedTuple
+
+from ib_lpo.data.config import DataConfig, SourceConfig
+from ib_lpo.data.sources import DataError, Row, read_rows
+from ib_lpo.tree import Question
+
+
+class QuestionSets(NamedTuple):
+    """Training and held-out questions, with no text in common."""
+
+    train: list[Question]
+    held_out: list[Question]  # empty without data.held_out
+    overlap: int  # training questions left out because their text is held out
+
+
+def load_questions(source: SourceConfig, data: DataConfig, tokenizer: Any, *, max_prompt_tokens: int) -> list[Question]:
+    """The questions of `source` in its order, under `data.template` and the chat template where `data.chat` asks for it.
+
+    `tokenizer` is a transformers tokenizer. Raises DataError for unreadable sources, a malformed template, or prompts longer
+    than `max_prompt_tokens`.
+    """
+    rows = read_rows(source)
+    prompts = _tokenise([row.question for row in rows], data, tokenizer)
+    _check_lengths(rows, prompts, max_prompt_tokens)
+    (empty,) = _tokenise([""], data, tokenizer)
+    answers = tokenizer([f"\\boxed{{{row.answer}}}" for row in rows], add_special_tokens=False)["input_ids"]
+    return [
+        Question(
+            id=row.id,
+            text=row.question,
+            answer=row.answer,
+            prompt_ids=tuple(prompt),
+            answer_ids=tuple(answer),
+            empty_prompt_ids=tuple(empty),
+        )
+        for row, prompt, answer in zip(rows, prompts, answers, strict=True)
+    ]
+
+
+def load_sets(data: DataConfig, tokenizer: Any, *, max_prompt_tokens: int) -> QuestionSets:
+    """Training and held-out questions; a training question whose text is also held out is left out and counted.
+
+    Raises DataError as `load_questions` does, and when nothing, or less than one step, is left to train on.
+    """
+    train = load_questions(data.train, data, tokenizer, max_prompt_tokens=max_prompt_tokens)
+    held_out = [] if data.held_out is None else load_questions(data.held_out, data, tokenizer, max_prompt_tokens=max_prompt_tokens)
+    texts = {question.text for question in held_out}
+    kept = [question for question in train if question.text not in texts]
+    if len(kept) < data.questions_per_step:
+        raise DataError(
+            f"data.train: {len(kept)} of {len(train)} questions are left after removing those that are held out, fewer than "
+            f"data.questions_per_step={data.questions_per_step}; give more training questions or lower it"
+        )
+    return QuestionSets(kept, held_out, len(train) - len(kept))
+
+
+def _tokenise(questions: list[str], data: DataConfig, tokenizer: Any) -> list[list[int]]:
+    try:
+        prompts = [data.template.format(q=question) for question in questions]
+    except (KeyError, IndexError, ValueError) as error:
+        raise DataError(
+            f"data.template={data.template!r}: malformed ({error!r}); write {{q}} for the question and double other braces"
+        ) from None
+    if not (data.chat and tokenizer.chat_template):
+        return tokenizer(prompts)["input_ids"]
+    chats = [[{"role": "user", "content": prompt}] for prompt in prompts]
+    return tokenizer.apply_chat_template(chats, add_generation_prompt=True, tokenize=True, return_dict=False)
+
+
+def _check_lengths(rows: list[Row], prompts: list[list[int]], limit: int) -> None:
+    long = [(row.id, len(prompt)) for row, prompt in zip(rows, prompts, strict=True) if len(prompt) > limit]
+    if long:
+        others = f" and {len(long) - 1} more" if len(long) > 1 else ""
+        longest = max(length for _, length in long)
+        raise DataError(
+            f"question {long[0][0]}{others}: prompt of {long[0][1]} tokens is longer than rollout.max_prompt_tokens={limit}; "
+            f"raise it to {longest}, or remove the question{'s' if others else ''}"
+        )

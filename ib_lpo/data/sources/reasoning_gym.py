@@ -1,0 +1,24 @@
+"""Questions made by a reasoning-gym generator: endless, offline, and the same for the same name, seed, size and options."""
+
+import reasoning_gym
+
+from ib_lpo.data.config import SourceConfig
+from ib_lpo.data.sources.row import DataError, Row
+
+
+def generate(source: SourceConfig) -> list[Row]:
+    """`source.size` questions. Raises DataError for an unknown generator or option, or a value the generator refuses."""
+    where = f"reasoning_gym {source.name}"
+    if source.size is None:
+        raise DataError(f"{where}: size is absent; a generator never ends, so say how many questions to take")
+    if source.name not in reasoning_gym.factory.DATASETS:
+        raise DataError(f"{where}: no such generator; take one of https://github.com/open-thought/reasoning-gym, such as chain_sum")
+    try:
+        items = reasoning_gym.create_dataset(source.name, seed=source.seed, size=source.size, **source.options)
+    except (TypeError, ValueError, AssertionError) as error:
+        raise DataError(f"{where}: options={source.options} refused: {' '.join(str(error).split())}; correct data options") from None
+    rows = [Row(f"{source.name}-s{source.seed}-{i}", item["question"], str(item["answer"] or "")) for i, item in enumerate(items)]
+    for row in rows:
+        if not row.answer.strip():
+            raise DataError(f"{where}: {row.id} has no gold answer, so it cannot be graded; choose another generator")
+    return rows

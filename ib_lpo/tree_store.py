@@ -1,0 +1,107 @@
+"""Rollout trees on disk: parquet, one row per trajectory, lossless.
+
+`read_trees(write_trees(...))` gives equal trees, token ids and float32 arrays bit for bit. A file is complete or absent: it is
+written under another name and renamed.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ib_lpo.tree import Fork, IbScore, Label, Question, RolloutTree, Status, Trajectory, Verdict
+
+_IDS, _FLOATS = pa.list_(pa.int32()), pa.list_(pa.float32())
+_QUESTION = {
+    "id": pa.string(),
+    "text": pa.string(),
+    "answer": pa.string(),
+    "prompt_ids": _IDS,
+    "answer_ids": _IDS,
+    "empty_prompt_ids": _IDS,
+}
+_FORK = {"position": pa.int32(), "entropy": pa.float64(), "candidates": pa.int32(), "prefix_length": pa.int32()}
+_IB = {"relevance": pa.float64(), "compression": pa.float64(), "score": pa.float64()}
+_TRAJECTORY = {
+    "id": pa.string(),
+    "parent": pa.string(),
+    "fork": pa.struct(_FORK.items()),
+    "latent": _FLOATS,
+    "seed": pa.uint64(),
+    "engine": pa.int32(),
+    "prefix_ids": _IDS,
+    "token_ids": _IDS,
+    "logprobs": _FLOATS,
+    "entropies": _FLOATS,
+    "version": pa.int64(),
+    "status": pa.string(),
+    "cached_tokens": pa.int32(),
+    "verdict": pa.string(),
+    "reward": pa.float64(),
+    "ib": pa.struct(_IB.items()),
+    "kept": pa.bool_(),
+    "label": pa.string(),
+    "advantage": pa.float64(),
+}
+_SCHEMA = pa.schema(
+    {
+        "step": pa.int64(),
+        "tree": pa.int32(),  # index of the tree in the file
+        "unforked": pa.int32(),
+        **{f"question_{name}": kind for name, kind in _QUESTION.items()},
+        **_TRAJECTORY,  # all null in the single row of a tree without trajectories
+        "text": pa.string(),  # the whole response, decoded; for readers, not read back
+    }
+)
+_ARRAYS = {"latent": np.float32, "prefix_ids": np.int32, "token_ids": np.int32, "logprobs": np.float32, "entropies": np.float32}
+_ENUMS = {"status": Status, "verdict": Verdict, "label": Label}
+_RECORDS = {"fork": Fork, "ib": IbScore}
+
+
+def write_trees(path: Path, trees: Sequence[RolloutTree], step: int, *, decode: Callable[[list[int]], str] | None = None) -> Path:
+    """Write the trees of one step and return `path`. With `decode` (token ids to text) a `text` column is added for readers."""
+    rows = [row for index, tree in enumerate(trees) for row in _tree_rows(tree, index, step, decode)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), partial, compression="zstd")
+    os.replace(partial, path)
+    return path
+
+
+def read_trees(path: Path) -> list[RolloutTree]:
+    """The trees as they were written, in order. Raises FileNotFoundError, or pyarrow.ArrowInvalid for another kind of file."""
+    rows = pq.read_table(path, columns=[name for name in _SCHEMA.names if name != "text"]).to_pylist()
+    return [_tree(list(group)) for _, group in groupby(rows, key=lambda row: row["tree"])]
+
+
+def _tree_rows(tree: RolloutTree, index: int, step: int, decode: Callable[[list[int]], str] | None) -> list[dict[str, Any]]:
+    shared = {f"question_{name}": getattr(tree.question, name) for name in _QUESTION}
+    shared |= {"step": step, "tree": index, "unforked": tree.unforked}
+    return [shared | _row(trajectory, decode) for trajectory in tree.trajectories] or [shared]
+
+
+def _row(trajectory: Trajectory, decode: Callable[[list[int]], str] | None) -> dict[str, Any]:
+    row = {name: getattr(trajectory, name) for name in _TRAJECTORY}
+    row |= {name: None if row[name] is None else asdict(row[name]) for name in _RECORDS}
+    return row | {"text": decode(trajectory.response_ids.tolist()) if decode else None}
+
+
+def _tree(rows: list[dict[str, Any]]) -> RolloutTree:
+    question = {name: rows[0][f"question_{name}"] for name in _QUESTION}
+    question |= {name: tuple(ids) for name, ids in question.items() if isinstance(ids, list)}
+    trajectories = [_trajectory(row) for row in rows if row["id"] is not None]
+    return RolloutTree(question=Question(**question), trajectories=trajectories, unforked=rows[0]["unforked"])
+
+
+def _trajectory(row: dict[str, Any]) -> Trajectory:
+    values = {name: row[name] for name in _TRAJECTORY}
+    values |= {name: np.array(values[name], dtype) for name, dtype in _ARRAYS.items() if values[name] is not None}
+    values |= {name: kind(values[name]) for name, kind in _ENUMS.items() if values[name] is not None}
+    values |= {name: kind(**values[name]) for name, kind in _RECORDS.items() if values[name] is not None}
+    return Trajectory(**values)

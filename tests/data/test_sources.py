@@ -1,0 +1,144 @@
+"""Sources: the rows they give, and one clear line for everything that can be wrong with them."""
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ib_lpo.data.config import SourceConfig
+from ib_lpo.data.sources import DataError, read_rows
+from ib_lpo.data.sources.row import final_answer
+
+
+def jsonl(path, records):
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return path
+
+
+def refusal(source: SourceConfig) -> str:
+    with pytest.raises(DataError) as caught:
+        read_rows(source)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_generator_rows_are_right_and_repeatable():
+    source = SourceConfig(size=20, seed=3, options={"min_terms": 2, "max_terms": 2, "min_digits": 1, "max_digits": 2})
+    rows = read_rows(source)
+    assert rows == read_rows(source) and len({row.id for row in rows}) == 20
+    for row in rows:
+        assert int(row.answer) == eval(row.question.partition(":")[2].rstrip("= "))
+
+
+def test_generator_refusals():
+    assert "size" in refusal(SourceConfig(name="chain_sum"))
+    assert "no_such_thing" in refusal(SourceConfig(name="no_such_thing", size=1))
+    assert "wings" in refusal(SourceConfig(size=1, options={"wings": 2}))
+    assert "min_terms" in refusal(SourceConfig(size=1, options={"min_terms": 0}))
+
+
+RECORDS = [
+    {"problem": "What is 6 x 7?", "solution": "It is $\\boxed{42}$.", "uid": "a"},
+    {"problem": "Half of 3?", "solution": "So \\boxed{\\frac{3}{2}} it is", "uid": "b"},
+    {"problem": "3 + 4?", "solution": "3 + 4 = 7\n#### 7", "uid": "c"},
+    {"problem": "Seven?", "solution": "007", "uid": "d"},
+]
+COLUMNS = {"question_column": "problem", "answer_column": "solution", "id_column": "uid"}
+ANSWERS = ["42", "\\frac{3}{2}", "7", "007"]
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".parquet", ".csv"])
+def test_each_kind_of_file_gives_the_same_rows(tmp_path, ending):
+    path = tmp_path / f"set{ending}"
+    if ending == ".jsonl":
+        jsonl(path, RECORDS)
+    elif ending == ".parquet":
+        pq.write_table(pa.Table.from_pylist(RECORDS), path)
+    else:
+        import csv
+
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(RECORDS[0]))
+            writer.writeheader()
+            writer.writerows(RECORDS)
+    rows = read_rows(SourceConfig(kind="file", path=path, **COLUMNS))
+    assert [row.id for row in rows] == ["a", "b", "c", "d"]
+    assert [row.question for row in rows] == [record["problem"] for record in RECORDS]
+    assert [row.answer for row in rows] == ANSWERS
+    assert read_rows(SourceConfig(kind="file", path=path, size=2, **COLUMNS)) == rows[:2]
+
+
+def test_row_numbers_are_ids_and_lists_of_answers_are_joined(tmp_path):
+    path = jsonl(tmp_path / "set.jsonl", [{"question": "q", "answer": ["1", "2"]}, {"question": "r", "answer": 3}])
+    assert [(row.id, row.answer) for row in read_rows(SourceConfig(kind="file", path=path))] == [("set-0", "1, 2"), ("set-1", "3")]
+
+
+@pytest.mark.parametrize(
+    ("records", "settings", "words"),
+    [
+        ([{"q": "x", "answer": "1"}], {}, ["question_column='question'", "q, answer"]),
+        ([{"question": "x", "a": "1"}], {}, ["answer_column='answer'", "question, a"]),
+        ([{"question": "x", "answer": " "}], {}, ["row 0", "'answer'"]),
+        ([{"question": "x", "answer": "1"}, {"question": "y"}], {}, ["row 1", "'answer'"]),
+        ([{"question": "", "answer": "1"}], {}, ["row 0", "'question'"]),
+        ([{"question": "x", "answer": "\\boxed{ }"}], {}, ["row 0", "'answer'"]),
+        ([{"question": "x", "answer": "1", "uid": 5}] * 2, {"id_column": "uid"}, ["row 1", "'5'", "row 0"]),
+        ([{"question": "x", "answer": "1"}], {"size": 2}, ["size=2", "1 rows"]),
+        ([], {}, ["question_column"]),
+    ],
+)
+def test_file_refusals(tmp_path, records, settings, words):
+    path = jsonl(tmp_path / "set.jsonl", records)
+    message = refusal(SourceConfig(kind="file", path=path, **settings))
+    assert [word for word in words if word not in message] == []
+
+
+def test_unreadable_files(tmp_path):
+    assert "path is absent" in refusal(SourceConfig(kind="file"))
+    assert "no such file" in refusal(SourceConfig(kind="file", path=tmp_path / "gone.jsonl"))
+    (tmp_path / "set.txt").write_text("x")
+    assert ".jsonl, .parquet, .csv" in refusal(SourceConfig(kind="file", path=tmp_path / "set.txt"))
+    (tmp_path / "set.parquet").write_text("not parquet")
+    assert "cannot be read as .parquet" in refusal(SourceConfig(kind="file", path=tmp_path / "set.parquet"))
+    (tmp_path / "set.jsonl").write_text('{"question": "a", "answer": "b"}\n{"question":\n')
+    assert "set.jsonl:2" in refusal(SourceConfig(kind="file", path=tmp_path / "set.jsonl"))
+
+
+@pytest.fixture
+def hub_layout(tmp_path):
+    """A dataset folder as the hub stores one: a card that lists the configurations and a file per split."""
+    (tmp_path / "gsm" / "main").mkdir(parents=True)
+    jsonl(tmp_path / "gsm" / "main" / "train.jsonl", [{"question": f"{i} + 1?", "answer": f"well\n#### {i + 1}"} for i in range(5)])
+    card = "---\nconfigs:\n- config_name: main\n  data_files:\n  - split: train\n    path: main/train.jsonl\n---\n"
+    (tmp_path / "gsm" / "README.md").write_text(card)
+    return str(tmp_path / "gsm")
+
+
+@pytest.fixture(autouse=True)
+def cache_of_its_own(tmp_path, monkeypatch):
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+
+
+def test_hub_layout(hub_layout):
+    rows = read_rows(SourceConfig(kind="hub", name=hub_layout, config="main", size=3))
+    assert [(row.question, row.answer) for row in rows] == [("0 + 1?", "1"), ("1 + 1?", "2"), ("2 + 1?", "3")]
+
+
+def test_hub_refusals(hub_layout, tmp_path):
+    assert "Unknown split" in refusal(SourceConfig(kind="hub", name=hub_layout, config="main", split="test"))
+    assert "Available" in refusal(SourceConfig(kind="hub", name=hub_layout, config="extra"))
+    assert "out of reach" in refusal(SourceConfig(kind="hub", name="nobody/nothing"))
+    assert "question, answer" in refusal(SourceConfig(kind="hub", name=hub_layout, config="main", answer_column="gold"))
+
+
+@pytest.mark.parametrize(
+    ("solution", "answer"),
+    [("a \\boxed{1} b \\boxed{\\frac{a}{b}} c", "\\frac{a}{b}"), ("48/2 = 24\n#### 1,024", "1,024"), ("  plain ", "plain"), ("-3", "-3")],
+)
+def test_final_answer(solution, answer):
+    assert final_answer(solution) == answer

@@ -1,0 +1,98 @@
+"""Trees survive parquet unchanged."""
+
+import dataclasses
+import os
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from ib_lpo.tree import Fork, IbScore, Label, Question, RolloutTree, Status, Trajectory, Verdict
+from ib_lpo.tree_store import read_trees, write_trees
+
+INT32 = st.integers(0, 2**31 - 1)
+NUMBER = st.floats(allow_nan=True)
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+IDS = arrays.arrays(np.int32, st.integers(0, 6), elements=INT32)
+FLOATS = arrays.arrays(np.float32, st.integers(0, 6), elements=st.floats(width=32))
+TUPLE = st.lists(INT32, max_size=5).map(tuple)
+
+
+def maybe(strategy):
+    return st.none() | strategy
+
+
+QUESTION = st.builds(Question, id=TEXT, text=TEXT, answer=TEXT, prompt_ids=TUPLE, answer_ids=TUPLE, empty_prompt_ids=TUPLE)
+TRAJECTORY = st.builds(
+    Trajectory,
+    id=TEXT,
+    parent=maybe(TEXT),
+    fork=maybe(st.builds(Fork, position=INT32, entropy=NUMBER, candidates=INT32, prefix_length=INT32)),
+    latent=maybe(FLOATS),
+    seed=st.integers(0, 2**63 - 1),
+    engine=INT32,
+    prefix_ids=IDS,
+    token_ids=IDS,
+    logprobs=FLOATS,
+    entropies=FLOATS,
+    version=INT32,
+    status=st.sampled_from(Status),
+    cached_tokens=INT32,
+    verdict=maybe(st.sampled_from(Verdict)),
+    reward=maybe(NUMBER),
+    ib=maybe(st.builds(IbScore, relevance=NUMBER, compression=NUMBER, score=NUMBER)),
+    kept=st.booleans(),
+    label=maybe(st.sampled_from(Label)),
+    advantage=maybe(NUMBER),
+)
+TREE = st.builds(RolloutTree, question=QUESTION, trajectories=st.lists(TRAJECTORY, max_size=3), unforked=st.integers(0, 9))
+
+
+def plain(value):
+    """A value in which equal means the same bits, NaN included, and types count."""
+    if dataclasses.is_dataclass(value):
+        return type(value), [(field.name, plain(getattr(value, field.name))) for field in dataclasses.fields(value)]
+    if isinstance(value, np.ndarray):
+        return value.dtype, value.shape, value.tobytes()
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return type(value), repr(value)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(TREE, max_size=3))
+def test_round_trip(tmp_path_factory, trees):
+    path = tmp_path_factory.mktemp("trees") / "deep" / "step-000003.parquet"
+    assert write_trees(path, trees, 3) == path
+    assert plain(read_trees(path)) == plain(trees)
+
+
+def tree(tokens=3):
+    question = Question(id="q", text="t", answer="a", prompt_ids=(1,), answer_ids=(2,))
+    ids, values = np.arange(tokens, dtype=np.int32), np.zeros(tokens, np.float32)
+    common = {"engine": 0, "logprobs": values, "entropies": values, "version": 0, "status": Status.FINISHED, "cached_tokens": 0}
+    root = Trajectory(id="q/r0", seed=1, prefix_ids=ids[:0], token_ids=ids, **common)
+    branch = Trajectory(id="q/r0/b0", parent="q/r0", seed=2, prefix_ids=ids[:2], token_ids=ids + 10, **common)
+    return RolloutTree(question=question, trajectories=[root, branch])
+
+
+def test_step_and_text_are_there_for_readers(tmp_path):
+    path = write_trees(tmp_path / "a.parquet", [tree()], 7, decode=lambda ids: " ".join(map(str, ids)))
+    table = pq.read_table(path)
+    assert table["step"].to_pylist() == [7, 7]
+    assert table["text"].to_pylist() == ["0 1 2", "0 1 10 11 12"]
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = write_trees(tmp_path / "a.parquet", [tree()], 0)
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_trees(path, [tree(5)], 1)
+    assert plain(read_trees(path)) == plain([tree()])

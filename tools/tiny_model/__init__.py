@@ -1,0 +1,1 @@
+"""Parts of make_tiny_model: written-out arithmetic, tokenizer, network, warm-up."""
