@@ -14,6 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from ib_lpo.tracking import read_metrics
+from tests.system.tiny_policy import save_policy, save_questions
+
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 
@@ -47,7 +50,7 @@ def dashboard(environment) -> Iterator[str]:
     gcs, port, agent, client = free_ports(4)
     command = ["ray", "start", "--head", "--block", "--num-cpus=2", "--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1"]
     command += [f"--port={gcs}", f"--dashboard-port={port}", f"--dashboard-agent-listen-port={agent}"]
-    command += [f"--ray-client-server-port={client}", f"--temp-dir={folder}", "--object-store-memory=100000000"]
+    command += [f"--ray-client-server-port={client}", f"--temp-dir={folder}", "--object-store-memory=200000000"]
     with open(f"{folder}/head.log", "w") as log:
         head = psutil.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
     family: list[psutil.Process] = []
@@ -69,14 +72,27 @@ def dashboard(environment) -> Iterator[str]:
 
 
 @pytest.mark.slow
-def test_submitted_manifest_runs_on_the_cluster(dashboard, environment):
+def test_a_submitted_manifest_trains_on_the_cluster(dashboard, environment, tmp_path):
+    save_policy(tmp_path / "model")
+    save_questions(tmp_path / "train.jsonl", 8, seed=1)
+    overrides = {
+        "name": "sent",
+        "steps": 1,
+        "runs_dir": tmp_path / "runs",
+        "model.path": tmp_path / "model",
+        "data": "{train: {kind: file, path: %s}, template: 'Q: {q}=?', questions_per_step: 2}" % (tmp_path / "train.jsonl"),
+        "rollout.max_prompt_tokens": 32,
+    }
     done = subprocess.run(
-        [ROOT / "cluster/submit.sh", "configs/smoke.yaml", "name=sent", "--dry-run"],
+        [ROOT / "cluster/submit.sh", "configs/smoke.yaml", *(f"{key}={value}" for key, value in overrides.items())],
         env=environment | {"RAY_API_SERVER_ADDRESS": dashboard},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=400,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "name: sent" in done.stdout and "succeeded" in done.stdout
+    assert "succeeded" in done.stdout
+    lines = read_metrics(tmp_path / "runs" / "sent" / "metrics.jsonl")
+    assert [line["step"] for line in lines] == [0, 1]
+    assert lines[1]["publish/syncs"] == 1
