@@ -1,0 +1,99 @@
+"""Serve a tiny policy on vLLM's V2 model runner, the default on GPU, where there is no GPU: `python -m tests.rollout.v2_interpreter DIR`.
+
+The V2 runner needs Triton; Triton's interpreter needs no GPU. Both are chosen when they are first imported, so this is a process of its
+own, and `enter` comes before every other import. It prints one JSON line of what was served, for test_v2.py to judge.
+"""
+
+import json
+import os
+import sys
+from collections import Counter
+from dataclasses import replace
+from types import SimpleNamespace
+
+LATENT = {"psa": {"k_slots": 3, "layers": [0, 2], "gate": "exponential", "tau": 6.0}}
+
+
+class InterpreterDriver:
+    """What vLLM asks of a Triton driver; the interpreter uses none."""
+
+    @staticmethod
+    def is_active() -> bool:
+        return True
+
+
+def enter() -> None:
+    """Choose Triton's interpreter and the V2 runner for this process."""
+    os.environ |= {"TRITON_INTERPRET": "1", "VLLM_USE_V2_MODEL_RUNNER": "1"}
+    from triton.backends import backends
+
+    backends["cpu"] = SimpleNamespace(driver=InterpreterDriver, compiler=None)
+
+
+def name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+class Trial:
+    """A tiny Qwen3 with PSA, and branches with and without z of a short and a long prefix; errors are `Served.errors`."""
+
+    def __init__(self, directory: str):
+        from tests.rollout.serving import mixed_branches, policy, prompts, serve
+
+        self.served = serve(directory, "qwen3", latent=LATENT)
+        self.next_policy = policy("qwen3", seed=7)
+        self.branches = [replace(branch, max_new_tokens=4) for branch in mixed_branches(prompts((20, 97)), per_prefix=2)]
+        self.core = self.served.engine._engine.engine_core.engine_core
+        self.runner = self.core.model_executor.driver_worker.worker.model_runner
+
+    def report(self) -> dict:
+        runner, served = self.runner, self.served
+        found = {"runner": [name(kind) for kind in type(runner).__mro__], "state": name(type(runner.model_state))}
+        iterations = self.note_iterations()
+        fresh = served.run(self.branches)
+        found |= {"fresh": self.errors(fresh), "z_ignored": self.errors(fresh, without_z=True)}
+        found["prefill_chunks"] = {branch.id: sum(tokens[branch.id] > 1 for tokens in iterations) for branch in self.branches}
+        cached = served.run(self.branches)
+        found |= {"cached": self.errors(cached), "cached_tokens": {id: g.cached_tokens for id, g in cached.items()}}
+        found["token_ids"] = [{id: g.token_ids.tolist() for id, g in generations.items()} for generations in (fresh, cached)]
+        found["preempted"] = self.errors(self.run_preempted())
+        served.model.load_state_dict(self.next_policy.state_dict())
+        served.maps.reset(std=0.5, seed=2)
+        found["weights_ignored"] = self.errors(cached)
+        served.publish(1)
+        found["published"] = self.errors(served.run(self.branches))
+        served.engine.close()
+        return found
+
+    def errors(self, generations, *, without_z: bool = False) -> dict[str, tuple[float, float]]:
+        requests = [replace(b, latent=None) for b in self.branches if b.latent is not None] if without_z else self.branches
+        return {request.id: self.served.errors(request, generations[request.id]) for request in requests}
+
+    def note_iterations(self) -> list[Counter]:
+        """A list that grows by the scheduled tokens per request of every iteration."""
+        iterations: list[Counter] = []
+        execute = self.runner.execute_model
+
+        def noting(scheduled, *args, **kwargs):
+            iterations.append(Counter({id.rsplit("-", 1)[0]: n for id, n in scheduled.num_scheduled_tokens.items()}))
+            return execute(scheduled, *args, **kwargs)
+
+        self.runner.execute_model = noting
+        return iterations
+
+    def run_preempted(self) -> dict:
+        """Every branch loses its KV blocks while it decodes, and is recomputed."""
+        engine = self.served.engine
+        (probe,) = engine.advance([*self.branches, replace(self.branches[0], id="probe", max_new_tokens=2)])
+        assert probe.id == "probe"
+        assert [request.num_output_tokens > 0 for request in self.core.scheduler.running] == [True] * len(self.branches)
+        assert engine._engine.reset_prefix_cache(reset_running_requests=True)
+        finished: dict = {}
+        while len(finished) < len(self.branches):
+            finished |= {generation.id: generation for generation in engine.advance([])}
+        return finished
+
+
+if __name__ == "__main__":
+    enter()
+    print(json.dumps(Trial(sys.argv[1]).report()))

