@@ -37,7 +37,7 @@ setup:  ## create or update .venv for this machine
 
 smoke: $(ENV)  ## set up, make a tiny model and train it end to end, on the CPU or on one GPU
 	$(PYTHON) tools/make_tiny_model.py --out $(TINY) --seed 0
-	$(PYTHON) -m ib_lpo train $(SMOKE) --fresh
+	$(PYTHON) -m ib_lpo train $(SMOKE) cluster.device=$(DEVICE) --fresh
 
 test: $(ENV)  ## every test
 	$(PYTHON) -m pytest
@@ -55,7 +55,7 @@ bench: $(ENV)  ## measure what PSA, entropies and the prefix cache cost and save
 
 smollm2: $(ENV)  ## fetch SmolLM2-135M-Instruct and train it on one-digit sums
 	$(PYTHON) tools/fetch_smollm2.py --out $(SMOLLM2)
-	$(PYTHON) -m ib_lpo train configs/smollm2-135m-arithmetic.yaml --fresh
+	$(PYTHON) -m ib_lpo train configs/smollm2-135m-arithmetic.yaml cluster.device=$(DEVICE) --fresh
 
 doctor: $(ENV)  ## check this machine and the environment
 	$(PYTHON) -m ib_lpo doctor

@@ -8,7 +8,6 @@ import platform
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 from typing import Annotated
 
@@ -85,19 +84,15 @@ def version() -> None:
 
 
 def claim(run_dir: Path, resume: bool | None) -> None:
-    """Make sure that `run_dir` may be written by this run; the training loop creates it.
+    """Make sure that `run_dir` may be written by this run, without changing anything on disk.
 
-    `resume=None` refuses a directory that is there; False renames it to `<run_dir>.<n>`; True leaves it. Raises UserError.
+    `resume=None` refuses a directory that is there. Raises UserError.
     """
     parent = run_dir.parent
+    there = next(path for path in (parent, *parent.absolute().parents) if path.exists())
     try:
-        parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=parent):
+        with tempfile.TemporaryFile(dir=there):
             pass
-        if resume is False and run_dir.exists():
-            aside = next(path for n in count(1) if not (path := run_dir.with_name(f"{run_dir.name}.{n}")).exists())
-            run_dir.rename(aside)
-            typer.echo(f"{run_dir} was set aside as {aside}", err=True)
     except OSError as error:
         raise UserError(f"runs_dir={parent}: cannot be written ({error.strerror}); set runs_dir=<a folder of yours>") from None
     if resume is None and run_dir.exists():

@@ -18,7 +18,7 @@ from ib_lpo.fleet.config import ClusterConfig
 from ib_lpo.latent.config import LatentConfig
 from ib_lpo.learner.config import CheckpointConfig, LearnerConfig
 from ib_lpo.policy.config import ModelConfig
-from ib_lpo.rollout.config import RolloutConfig
+from ib_lpo.rollout.config import RESERVED_ROWS, RolloutConfig
 from ib_lpo.scoring.config import FilterConfig, IbConfig, VerifierConfig
 from ib_lpo.section import Section
 from ib_lpo.weights.config import WeightsConfig
@@ -81,7 +81,8 @@ class Manifest(Section):
 
     def _requirements(self) -> list[tuple[bool, str]]:
         r, b, c = self.rollout, self.branching, self.cluster
-        context = self.model.max_context
+        context, slots = self.model.max_context, self.latent.psa.k_slots
+        latents = -(-self.data.questions_per_step // r.engines) * b.roots * b.branches
         trajectories = b.roots * (1 + b.branches) * self.data.questions_per_step
         return [
             (
@@ -96,6 +97,16 @@ class Manifest(Section):
             (
                 self.latent.kind != "cvae" or self.latent.weights is not None,
                 "latent.kind=cvae: needs latent.weights, a directory with cvae.safetensors and cvae.json",
+            ),
+            (
+                self.latent.kind == "none" or latents <= (RESERVED_ROWS - 1) ** slots,
+                f"latent.psa.k_slots={slots}: one engine gets {latents} latents in a step, and {slots} slots tell "
+                f"{(RESERVED_ROWS - 1) ** slots} apart; use more slots",
+            ),
+            (
+                r.max_running <= r.max_batched_tokens,
+                f"rollout.max_running={r.max_running}: every running sequence needs a token of rollout.max_batched_tokens="
+                f"{r.max_batched_tokens}; lower it, or raise that",
             ),
             (
                 c.mode != "local" or (r.engines == 1 and self.learner.ranks == 1),

@@ -2,16 +2,19 @@
 
     runs/<name>/manifest.yaml  metrics.jsonl  trees/step-000012.parquet  checkpoints/step-000012/  wandb/
 
-Steps count from 1. A step is recorded in this order: trees, checkpoint when due, metrics; so the metrics of a step that is going to be
-redone after a crash are never there twice.
+Steps count from 1. A step is recorded in this order: trees, metrics, checkpoint when due. A resumed run drops the metrics of steps after
+its checkpoint, so whenever a run is killed, each step ends up there exactly once.
 """
 
 from contextlib import AbstractContextManager
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 from ib_lpo.assembly import Assembly
+from ib_lpo.errors import UserError
 from ib_lpo.learner.checkpoint import newest_complete, write_checkpoint
-from ib_lpo.manifest import Manifest
+from ib_lpo.manifest import Manifest, load
 from ib_lpo.progress import StepDisplay, say, summary_table
 from ib_lpo.summary import ends, totals
 from ib_lpo.tracking import Tracker, read_metrics
@@ -24,15 +27,21 @@ class Run:
 
     def __init__(self, manifest: Manifest, *, resume: bool):
         self._manifest = manifest
+        self._resume = resume
         self._directory: Path = manifest.run_dir
+        if not resume:
+            _set_aside(self._directory)
         found = newest_complete(self._directory / "checkpoints") if resume else None
+        if found is not None:
+            _require_same(manifest, self._directory / "manifest.yaml")
         self._checkpoint = None if found is None else found[0]
         self.done: int = 0 if found is None else found[1]["step"]
         self._display = StepDisplay(manifest.steps, self.done)
         self._tracker = Tracker(self._directory, manifest, resume_from=self.done if found else None)
 
     def __enter__(self) -> "Run":
-        where = f"from step {self.done}" if self._checkpoint else "from the start"
+        nothing = " (no checkpoint to resume from)" if self._resume else ""
+        where = f"from step {self.done}" if self._checkpoint else f"from the start{nothing}"
         say(f"run {self._manifest.name} {where}, {self._manifest.steps} steps, in {self._directory}")
         self._display.__enter__()
         return self
@@ -58,17 +67,17 @@ class Run:
         self._display.begin()
 
     def record(self, step: int, trees: list[RolloutTree], metrics: dict[str, float], parts: Assembly) -> None:
-        """Write the step's trees and metrics, and a checkpoint when one is due."""
+        """Write the step's trees and metrics, and a checkpoint when one is due; its seconds count towards the next step."""
         decode = parts.tokenizer.decode
         write_trees(self._directory / "trees" / f"step-{step:06d}.parquet", trees, step, decode=decode)
-        every = self._manifest.checkpoint.every
-        if every > 0 and (step % every == 0 or step == self._manifest.steps):
-            with self.phase("checkpoint"):
-                self._save(step, parts)
         metrics |= self._display.seconds
         self._tracker.log(step, metrics)
         self._display.done(step, metrics)
         self.done = step
+        every = self._manifest.checkpoint.every
+        if every > 0 and (step % every == 0 or step == self._manifest.steps):
+            with self.phase("checkpoint"):
+                self._save(step, parts)
 
     def summarise(self) -> None:
         """Print the table of the whole run, resumed parts included."""
@@ -81,3 +90,40 @@ class Run:
             parts.learner.save((directory / "learner").resolve())
 
         write_checkpoint(self._directory / "checkpoints", step, save, {"step": step}, keep=self._manifest.checkpoint.keep)
+
+
+# Sections that do not change what is learnt.
+_MAY_CHANGE = {
+    "steps",
+    "runs_dir",
+    "held_out",
+    "verifier",
+    "weights",
+    "checkpoint",
+    "tracking",
+    "cluster",
+}
+
+
+def _require_same(manifest: Manifest, recorded: Path) -> None:
+    """Raise UserError when a resumed run would not be the run that wrote the checkpoint."""
+    old, new = load(recorded).model_dump(mode="json"), manifest.model_dump(mode="json")
+    changed = [key for key in new if key not in _MAY_CHANGE and old.get(key) != new[key]]
+    problems = [f"{key}: was {_difference(old.get(key), new[key])}" for key in changed]
+    if problems:
+        raise UserError("\n".join(f"{p}; resume with the recorded value ({recorded}), or start over with --fresh" for p in problems))
+
+
+def _difference(old: Any, new: Any) -> str:
+    if isinstance(old, dict) and isinstance(new, dict):
+        parts = [f"{key} {_difference(old.get(key), new[key])}" for key in new if old.get(key) != new[key]]
+        return ", ".join(parts)
+    return f"{old!r}, is now {new!r}"
+
+
+def _set_aside(directory: Path) -> None:
+    """Rename an old run directory to `<directory>.<n>`."""
+    if directory.exists():
+        aside = next(path for n in count(1) if not (path := directory.with_name(f"{directory.name}.{n}")).exists())
+        directory.rename(aside)
+        say(f"{directory} was set aside as {aside}")

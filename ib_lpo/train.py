@@ -28,7 +28,9 @@ def train(manifest: Manifest, *, resume: bool = False) -> None:
     with assemble(manifest) as parts, Run(manifest, resume=resume) as run:
         published = run.restore(parts)
         if run.done == 0:
-            run.log_start(published | accuracy(parts, 0))
+            with run.phase("held_out"):
+                first = accuracy(parts, 0)
+            run.log_start(published | first)
         for step in range(run.done + 1, manifest.steps + 1):
             trees, metrics = one_step(step, run, parts)
             if due(step, manifest):
@@ -43,7 +45,7 @@ def one_step(step: int, run: Run, parts: Assembly) -> tuple[list[RolloutTree], d
     with run.phase("grow"):
         trees, metrics = parts.scheduler.call("grow", step, parts.questions(step)).result()
     with run.phase("grade"):
-        metrics |= grade_trees(trees, parts.grade, parts.tokenizer.decode)
+        metrics |= grade_trees(trees, parts.grade, parts.tokenizer.decode) | parts.verifier.call("stats").result()
     with run.phase("score"):
         if parts.scorer is not None:
             metrics |= apply_scores(trees, parts.scorer.call("score", trees).result())

@@ -1,7 +1,7 @@
 """The environment of every test, set before anything heavy is imported. What the caller has set stays."""
 
 import os
-import shutil
+from importlib.metadata import PackageNotFoundError, version
 
 _EVERYWHERE = {
     "OMP_NUM_THREADS": "1",
@@ -13,7 +13,12 @@ _EVERYWHERE = {
     "VLLM_NO_USAGE_STATS": "1",
     "WANDB_MODE": "offline",
 }
-_ON_CPU = {"DS_ACCELERATOR": "cpu", "TORCHDYNAMO_DISABLE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+_ON_CPU = {"DS_ACCELERATOR": "cpu", "TORCHDYNAMO_DISABLE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "CUDA_VISIBLE_DEVICES": ""}
 
-for _name, _value in (_EVERYWHERE if shutil.which("nvidia-smi") else _EVERYWHERE | _ON_CPU).items():
+for _name, _value in (_EVERYWHERE | _ON_CPU).items():
     os.environ.setdefault(_name, _value)
+
+try:
+    version("vllm-cpu")
+except PackageNotFoundError:
+    raise RuntimeError("the tests need the CPU environment, also on a machine with a GPU: make test DEVICE=cpu") from None

@@ -38,8 +38,11 @@ class BranchScheduler:
         return trees, growth_metrics(trees, self._manifest.rollout.block_size)
 
     def sample(self, step: int, questions: list[Question]) -> list[RolloutTree]:
-        """Plain samples of the held-out check: no branches, no z."""
-        return self._run(questions, self._plan(step, "held_out"))
+        """Plain samples of the held-out check: no branches, no z. The engines forget them, as a resumed run never saw them."""
+        trees = self._run(questions, self._plan(step, "held_out"))
+        for pending in [engine.call("forget") for engine in self._engines]:
+            pending.result()
+        return trees
 
     def _plan(self, step: int, purpose: str) -> GrowthPlan:
         m, held_out = self._manifest, purpose == "held_out"

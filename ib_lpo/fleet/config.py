@@ -15,7 +15,7 @@ class ClusterConfig(Section):
     address: str | None = None
     """Ray address; absent: RAY_ADDRESS, or else a private Ray started here."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """`auto` is cuda when a GPU is visible to the driver or to the Ray cluster."""
+    """`auto` is cuda when this environment's torch is a CUDA build and the Ray cluster (in local mode, the driver) has a GPU."""
     cpus: int | None = Field(None, ge=1)
     """Logical CPUs of a private Ray; absent: the machine's."""
     engine_cpus: float = Field(1.0, gt=0.0)

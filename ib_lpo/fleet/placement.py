@@ -19,11 +19,12 @@ def resolve_device(cluster: ClusterConfig, fleet: Fleet) -> str:
     """ "cpu" or "cuda" for `cluster.device`."""
     if cluster.device != "auto":
         return cluster.device
-    if isinstance(fleet, RayFleet):
-        return "cuda" if fleet.resources.get("GPU", 0) else "cpu"
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if torch.version.cuda is None:  # this environment was made for the CPU
+        return "cpu"
+    gpus = fleet.resources.get("GPU", 0) if isinstance(fleet, RayFleet) else torch.cuda.is_available()
+    return "cuda" if gpus else "cpu"
 
 
 def check_fit(manifest: Manifest, device: str, fleet: Fleet) -> None:
@@ -33,12 +34,12 @@ def check_fit(manifest: Manifest, device: str, fleet: Fleet) -> None:
     c, engines, ranks = manifest.cluster, manifest.rollout.engines, manifest.learner.ranks
     scorers = int(manifest.ib.estimator != "none")
     kinds = [
-        ("CPU", engines * c.engine_cpus + ranks * c.rank_cpus + scorers * c.scorer_cpus + SERVICES * c.service_cpus, "cpus"),
+        ("CPU", round(engines * c.engine_cpus + ranks * c.rank_cpus + scorers * c.scorer_cpus + SERVICES * c.service_cpus, 3), "cpus"),
         ("GPU", (engines * c.engine_gpus + ranks * c.rank_gpus + scorers * c.scorer_gpus) * (device == "cuda"), "gpus"),
     ]
     problems = [
-        f"rollout.engines={engines}, learner.ranks={ranks}: with the scorer and services they reserve {need:.2g} {kind}s, the Ray cluster "
-        f"has {fleet.resources.get(kind, 0):.2g}; lower them or cluster.engine_{suffix}, rank_{suffix}, scorer_{suffix}"
+        f"rollout.engines={engines}, learner.ranks={ranks}: with the scorer and services they reserve {need:g} {kind}s, the Ray cluster "
+        f"has {fleet.resources.get(kind, 0):g}; lower them or cluster.engine_{suffix}, rank_{suffix}, scorer_{suffix}"
         for kind, need, suffix in kinds
         if need > fleet.resources.get(kind, 0) + 1e-9
     ]

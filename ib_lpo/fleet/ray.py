@@ -31,7 +31,7 @@ class RayPending:
             return ray.get(self.ref, timeout=limit)
         except GetTimeoutError:
             raise FleetError(
-                f"{self.what}: no answer within {limit:.0f} s; raise cluster.call_deadline_s if the work is that long"
+                f"{self.what}: no answer within {limit:.0f} s; if the work is that long, raise cluster.call_deadline_s or start_deadline_s"
             ) from None
         except RayTaskError as error:
             raise (error.cause if isinstance(error.cause, UserError) else error.as_instanceof_cause()) from None
@@ -51,6 +51,26 @@ class RayWorker:
         return RayPending(f"{self.name}.{method}", getattr(self.actor, method).remote(*args, **kwargs), self.deadline_s)
 
 
+def _reporting_birth(cls: type) -> type:
+    """`cls`, but a UserError in its construction is raised by `ready` instead of killing the actor: it stays one clear line."""
+
+    class Reporting(cls):
+        def __init__(self, *args: Any):
+            self._birth_error: UserError | None = None
+            try:
+                super().__init__(*args)
+            except UserError as error:
+                self._birth_error = error
+
+        def ready(self) -> Any:
+            if self._birth_error is not None:
+                raise self._birth_error
+            return super().ready()
+
+    Reporting.__name__ = Reporting.__qualname__ = cls.__name__
+    return Reporting
+
+
 class RayFleet:
     """Joins a Ray cluster, or starts a private one when neither `cluster.address` nor RAY_ADDRESS names any."""
 
@@ -59,9 +79,9 @@ class RayFleet:
         self._actors: list[ActorHandle] = []
         self._owner_pid = os.getpid()
         if not ray.is_initialized():
-            joins = cluster.address or os.environ.get("RAY_ADDRESS")
-            private = {} if joins else {"num_cpus": cluster.cpus, "include_dashboard": False}
-            ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR", **private)
+            address = cluster.address or os.environ.get("RAY_ADDRESS") or "local"
+            private = {"num_cpus": cluster.cpus, "include_dashboard": False} if address == "local" else {}
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR", **private)
             self._started = True
         else:
             self._started = False
@@ -81,7 +101,7 @@ class RayFleet:
 
     def spawn(self, cls: type, *args: Any, name: str, cpus: float = 0, gpus: float = 0, env: dict[str, str] | None = None) -> RayWorker:
         options = {"num_cpus": cpus, "num_gpus": gpus, "max_restarts": 0, "runtime_env": {"env_vars": env or {}}}
-        actor = ray.remote(cls).options(**options).remote(*args)
+        actor = ray.remote(_reporting_birth(cls)).options(**options).remote(*args)
         self._actors.append(actor)
         return RayWorker(name, actor, self._cluster.call_deadline_s)
 
@@ -89,7 +109,8 @@ class RayFleet:
         limit = self._cluster.call_deadline_s if deadline_s is None else deadline_s
         ready, _ = ray.wait([p.ref for p in pending], num_returns=1, timeout=limit)
         if not ready:
-            raise FleetError(f"{', '.join(p.what for p in pending)}: none answered within {limit:.0f} s")
+            names = ", ".join(p.what for p in pending)
+            raise FleetError(f"{names}: none answered within {limit:.0f} s; if the work is that long, raise cluster.call_deadline_s")
         return next(p for p in pending if p.ref == ready[0])
 
     def put(self, value: Any) -> Any:

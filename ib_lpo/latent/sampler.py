@@ -18,7 +18,8 @@ class LatentRequest:
 
 
 class LatentSampler:
-    """Runs inside one worker. A fork's latents depend on its prefix and seed alone, not on what is asked for beside it."""
+    """Runs inside one worker. A fork's latents depend on its prefix and seed; what is asked for beside it
+    changes at most the last bits of mu and sigma."""
 
     def __init__(self, manifest: Manifest):
         self._latent = manifest.latent

@@ -10,6 +10,7 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
+from ib_lpo.errors import UserError
 from ib_lpo.fleet.base import Fleet, Worker
 from ib_lpo.learner import measure, step
 from ib_lpo.learner.batch import TrainSequence, micro_batches
@@ -19,7 +20,7 @@ from ib_lpo.manifest import Manifest
 _TAG = "learner"
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(UserError):
     """A checkpoint that this group of ranks cannot continue from; says why and what to do."""
 
 

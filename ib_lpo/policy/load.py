@@ -10,7 +10,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Pretra
 from ib_lpo.errors import UserError
 from ib_lpo.policy.config import ModelConfig
 
-ARCHITECTURES = {"qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM", "llama": "LlamaForCausalLM"}
+ARCHITECTURES = ("qwen2", "qwen3", "llama")  # model_type
 
 
 class PolicyError(UserError):
@@ -35,6 +35,7 @@ def load_config(model: ModelConfig) -> PretrainedConfig:
 def load_policy(model: ModelConfig, *, dtype: torch.dtype, device: str) -> PreTrainedModel:
     """The causal language model with SDPA attention, in `dtype` on `device`, in evaluation mode. Raises PolicyError."""
     config = load_config(model)
+    config.attention_dropout = 0.0  # the attention layers copy it when they are built
     try:
         policy = AutoModelForCausalLM.from_pretrained(
             model.path,
@@ -46,7 +47,6 @@ def load_policy(model: ModelConfig, *, dtype: torch.dtype, device: str) -> PreTr
         )
     except (OSError, ValueError) as error:
         raise _unreadable(model, "weights", error) from None
-    policy.config.attention_dropout = 0.0
     return policy.to(device).eval()
 
 

@@ -4,6 +4,8 @@ from pydantic import Field
 
 from ib_lpo.section import Section
 
+RESERVED_ROWS = 256  # vocabulary rows that an engine adds: one for entropies, the others digits of slot handles
+
 
 class RolloutConfig(Section):
     """How answers are sampled (method.md section 1) and how vLLM is set up."""

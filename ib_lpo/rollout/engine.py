@@ -17,11 +17,12 @@ from ib_lpo.manifest import Manifest
 from ib_lpo.policy.dtype import compute_dtype
 from ib_lpo.policy.load import load_config
 from ib_lpo.policy.stop_tokens import end_token_ids
+from ib_lpo.rollout.config import RESERVED_ROWS
 from ib_lpo.rollout.handles import HandlesExhausted, HandleTable
 from ib_lpo.rollout.limits import engine_tokens
 from ib_lpo.rollout.plugin import ARCHITECTURES, TRANSFER_BACKEND, VLLM_VERSION, register
 from ib_lpo.rollout.plugin.rows import FORK_KEY, Z_KEY
-from ib_lpo.rollout.plugin.spec import RESERVED_ROWS, PluginSpec
+from ib_lpo.rollout.plugin.spec import PluginSpec
 from ib_lpo.rollout.request import Generation, GenerationRequest, VersionSpan
 from ib_lpo.tree import Status
 from ib_lpo.weights.bucket import Bucket, Receipt
@@ -111,6 +112,10 @@ class RolloutEngine:
             self._reset_cache()
             return self._handles.placeholders(z)
 
+    def forget(self) -> None:
+        """Empty the prefix cache between rollouts."""
+        self._reset_cache()
+
     def _reset_cache(self) -> None:
         if not self._engine.reset_prefix_cache():
             raise RuntimeError(f"{self._name}: vLLM refused to reset the prefix cache, so stale KV blocks could be read; restart the run")
@@ -179,7 +184,7 @@ def _build(manifest: Manifest, config, spec: PluginSpec, device: str):
         model=manifest.model.path,
         revision=manifest.model.revision,
         trust_remote_code=manifest.model.trust_remote_code,
-        hf_overrides=spec.overrides(ARCHITECTURES[config.architectures[0]]),
+        hf_overrides=spec.overrides(ARCHITECTURES[config.model_type]),
         load_format="dummy",
         weight_transfer_config=WeightTransferConfig(backend=TRANSFER_BACKEND),
         skip_tokenizer_init=True,
@@ -194,7 +199,10 @@ def _build(manifest: Manifest, config, spec: PluginSpec, device: str):
         disable_log_stats=True,
         **(_cpu_args(rollout.kv_cache_gb) if cpu else {"gpu_memory_utilization": rollout.gpu_memory_fraction}),
     )
-    return LLMEngine.from_engine_args(args)
+    engine = LLMEngine.from_engine_args(args)
+    if not cpu and not engine.vllm_config.use_v2_model_runner:
+        raise UserError("vLLM chose its V1 model runner, which has no PSA on CUDA; install Triton and unset VLLM_USE_V2_MODEL_RUNNER")
+    return engine
 
 
 def _cpu_args(kv_cache_gb: float) -> dict:

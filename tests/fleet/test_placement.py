@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 from ib_lpo.errors import UserError
 from ib_lpo.fleet.local import LocalFleet
@@ -34,7 +35,10 @@ def test_too_few_gpus():
     check_fit(manifest(), "cuda", Sized(CPU=64.0, GPU=6.0))
 
 
-def test_auto_device_is_what_the_cluster_has():
+def test_auto_device_is_what_the_cluster_and_the_environment_have(monkeypatch):
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
     assert resolve_device(manifest().cluster, Sized(CPU=1.0, GPU=1.0)) == "cuda"
     assert resolve_device(manifest().cluster, Sized(CPU=1.0)) == "cpu"
+    monkeypatch.setattr(torch.version, "cuda", None)
+    assert resolve_device(manifest().cluster, Sized(CPU=1.0, GPU=1.0)) == "cpu"
     assert resolve_device(manifest(device="cuda").cluster, LocalFleet()) == "cuda"

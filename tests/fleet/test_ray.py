@@ -7,6 +7,7 @@ import time
 import psutil
 import pytest
 
+from ib_lpo.errors import UserError
 from ib_lpo.fleet.base import FleetError
 from ib_lpo.fleet.config import ClusterConfig
 from ib_lpo.fleet.ray import RayFleet
@@ -27,6 +28,14 @@ class Echo:
 
     def variable(self, name):
         return os.environ.get(name)
+
+
+class Stillborn:
+    def __init__(self):
+        raise UserError("some.key=3: does not fit; use 2")
+
+    def ready(self):
+        return True
 
 
 class Asker:
@@ -63,6 +72,11 @@ def test_a_worker_can_wait_for_workers(fleet):
 def test_an_error_keeps_its_type(fleet):
     with pytest.raises(KeyError, match="inner"):
         fleet.spawn(Echo, name="echo").call("fail").result()
+
+
+def test_a_user_error_at_birth_is_the_same_line(fleet):
+    with pytest.raises(UserError, match=r"^some\.key=3: does not fit; use 2$"):
+        fleet.spawn(Stillborn, name="stillborn").call("ready").result()
 
 
 def test_a_deadline_names_worker_and_call(fleet):

@@ -55,6 +55,7 @@ def test_overrides_are_yaml_values(tmp_path):
         ("name=a/b", r"name='a/b'"),
         ("filter.keep=4", r"filter\.keep=4: more than branching\.branches=3; keep at most 3"),
         ("model.max_context=100", r"rollout\.max_prompt_tokens=2048 \+ rollout\.max_response_tokens=4096 exceed model\.max_context=100"),
+        ("rollout.max_running=9999", r"rollout\.max_running=9999: every running sequence needs a token"),
         ("latent.kind=cvae", r"latent\.kind=cvae: needs latent\.weights"),
         ("cluster.mode=local", r"learner\.ranks=2; set both to 1"),
         ("learner.ranks=9999", r"learner\.ranks=9999: more than the 256 trajectories"),
@@ -69,6 +70,12 @@ def test_a_problem_is_one_line_with_key_value_and_fix(tmp_path, override, compla
     with pytest.raises(ManifestError, match=complaint) as error:
         load(write(tmp_path / "m.yaml", **MINIMAL), [override])
     assert "\n" not in str(error.value)
+
+
+def test_slots_must_tell_the_latents_of_a_step_apart():
+    validate(MINIMAL | {"latent": {"psa": {"k_slots": 1}}})
+    with pytest.raises(ManifestError, match=r"k_slots=1: one engine gets 384 latents in a step, and 1 slots tell 255 apart"):
+        validate(MINIMAL | {"latent": {"psa": {"k_slots": 1}}, "data": {"questions_per_step": 64}})
 
 
 def test_every_problem_is_reported(tmp_path):

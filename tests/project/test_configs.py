@@ -38,7 +38,8 @@ def test_ablation_changes_the_latent_alone():
 
 
 @pytest.mark.parametrize(
-    ("name", "gpus"), [("smoke-gpu", 1), ("qwen2.5-7b-math-dapo", 8), ("qwen3-14b-math-dapo", 8), ("baselines/grpo", 8)]
+    ("name", "gpus"),
+    [("smoke-gpu", 1), ("smollm2-135m-arithmetic", 1), ("qwen2.5-7b-math-dapo", 8), ("qwen3-14b-math-dapo", 8), ("baselines/grpo", 8)],
 )
 def test_fits_its_gpus(name, gpus):
     m = load(CONFIGS / f"{name}.yaml")

@@ -61,6 +61,7 @@ def test_a_reused_handle_would_be_noticed_and_cannot_happen(served, prefix, monk
     served.run([first])
     wrong = served.run([second])["z1"]
     assert wrong.cached_tokens >= 96 - 32
+    assert max(served.errors(second, wrong)) > 1e-2
     monkeypatch.undo()
     served.engine._reset_cache()
     served.run([first])

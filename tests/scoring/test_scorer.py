@@ -8,6 +8,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
+from ib_lpo.errors import UserError
 from ib_lpo.manifest import Manifest, validate
 from ib_lpo.scoring.estimators import Need
 from ib_lpo.scoring.forward import batches, pass_logprobs
@@ -216,13 +217,26 @@ def test_a_reference_scorer_is_never_updated(model_dir):
         IBScorer(manifest(model_dir), "cpu").begin_update(1)
 
 
-def test_a_reference_model_of_its_own_is_used(model_dir, model, tmp_path, grown):
+def test_a_reference_model_of_its_own_is_used(model_dir, model, tokenizer, tmp_path, grown):
     other = Qwen3ForCausalLM(model.config)
     other.load_state_dict(moved(model), strict=False)
     other.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
     assert json.loads((tmp_path / "config.json").read_text())["model_type"] == "qwen3"
     own, policy = (IBScorer(manifest(model_dir, **ib), "cpu").score([grown])[0] for ib in ({"reference_model": str(tmp_path)}, {}))
     assert abs(own["q/r0"].relevance - policy["q/r0"].relevance) > 1e-3
+
+
+def test_a_reference_model_with_another_tokenizer_is_refused(model_dir, model, tokenizer, tmp_path):
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    text = (tmp_path / "tokenizer.json").read_text()
+    spelled = json.loads(text)["model"]["vocab"]
+    first, second = list(spelled)[10:12]
+    vocabulary = spelled | {first: spelled[second], second: spelled[first]}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(json.loads(text) | {"model": json.loads(text)["model"] | {"vocab": vocabulary}}))
+    with pytest.raises(UserError, match=r"ib\.reference_model=.*its tokenizer is not the policy's"):
+        IBScorer(manifest(model_dir, reference_model=str(tmp_path)), "cpu")
 
 
 def test_no_scorer_without_an_estimator(model_dir):

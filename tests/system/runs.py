@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from ib_lpo.tracking import read_metrics
 
 MANIFEST = {
     "name": "run",
-    "steps": 4,
+    "steps": 6,
     "model": {"path": "model"},
     "runs_dir": "runs",
     "data": {
@@ -58,7 +59,15 @@ def write_manifest(folder: Path, **values) -> Path:
 def start(folder: Path, manifest: Path, *arguments: str) -> subprocess.Popen:
     command = [sys.executable, "-m", "ib_lpo", "train", str(manifest), *arguments]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    return subprocess.Popen(command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a test runner in the background has it ignored
+    )
 
 
 def finish(process: subprocess.Popen, seconds: float = 500) -> tuple[int, str]:

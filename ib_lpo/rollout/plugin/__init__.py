@@ -4,11 +4,7 @@ vLLM calls `register` in every process it starts, so it must be re-entrant and i
 and imported when first used. The hooks below it are vLLM internals, hence the exact version pin, checked by the engine at start.
 """
 
-ARCHITECTURES = {
-    "Qwen2ForCausalLM": "PsaQwen2ForCausalLM",
-    "Qwen3ForCausalLM": "PsaQwen3ForCausalLM",
-    "LlamaForCausalLM": "PsaLlamaForCausalLM",
-}
+ARCHITECTURES = {"qwen2": "PsaQwen2ForCausalLM", "qwen3": "PsaQwen3ForCausalLM", "llama": "PsaLlamaForCausalLM"}  # by model_type
 TRANSFER_BACKEND = "ib_lpo_buckets"
 VLLM_VERSION = "0.32.0"
 

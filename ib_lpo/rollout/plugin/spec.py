@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 
 from ib_lpo.latent.config import LatentConfig
 from ib_lpo.latent.psa import PsaShape
+from ib_lpo.rollout.config import RESERVED_ROWS
 
-RESERVED_ROWS = 256
 CONFIG_KEY = "ib_lpo"
 
 
