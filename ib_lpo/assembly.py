@@ -1,10 +1,8 @@
 """Every running part of a run, started in parallel and stopped together."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-
-from transformers import PreTrainedTokenizerBase
 
 from ib_lpo.branching.scheduler import BranchScheduler
 from ib_lpo.data.questions import QuestionSets, load_sets
@@ -16,7 +14,7 @@ from ib_lpo.latent.psa import PsaShape
 from ib_lpo.latent.sampler import LatentSampler
 from ib_lpo.learner.group import LearnerGroup
 from ib_lpo.manifest import Manifest
-from ib_lpo.policy.load import load_config, load_tokenizer
+from ib_lpo.policy.load import load_config, load_tokenizer, text_decoder
 from ib_lpo.progress import say
 from ib_lpo.rollout.engine import RolloutEngine, engine_env
 from ib_lpo.rollout.limits import check_context
@@ -30,7 +28,7 @@ class Assembly:
     """The parts, as the training loop uses them."""
 
     manifest: Manifest
-    tokenizer: PreTrainedTokenizerBase
+    decode: Callable[[Sequence[int]], str]  # token ids to text
     sets: QuestionSets
     learner: LearnerGroup
     scheduler: Worker
@@ -72,7 +70,7 @@ def assemble(manifest: Manifest) -> Iterator[Assembly]:
         check_fit(manifest, device, fleet)
         say(_announcement(manifest, sets, device))
         parts = _start(manifest, fleet, device)
-        yield Assembly(manifest=manifest, tokenizer=tokenizer, sets=sets, **parts)
+        yield Assembly(manifest=manifest, decode=text_decoder(tokenizer), sets=sets, **parts)
     finally:
         fleet.shutdown()
 

@@ -17,7 +17,7 @@ def accuracy(parts: Assembly, version: int) -> dict[str, float]:
     if not parts.sets.held_out:
         return {}
     trees = parts.scheduler.call("sample", version, parts.sets.held_out).result()
-    grade_trees(trees, parts.grade, parts.tokenizer.decode)
+    grade_trees(trees, parts.grade, parts.decode)
     verdicts = [t.verdict for tree in trees for t in tree.trajectories]
     return {
         "held_out/accuracy": sum(v is Verdict.CORRECT for v in verdicts) / len(verdicts),

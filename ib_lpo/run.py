@@ -68,8 +68,7 @@ class Run:
 
     def record(self, step: int, trees: list[RolloutTree], metrics: dict[str, float], parts: Assembly) -> None:
         """Write the step's trees and metrics, and a checkpoint when one is due; its seconds count towards the next step."""
-        decode = parts.tokenizer.decode
-        write_trees(self._directory / "trees" / f"step-{step:06d}.parquet", trees, step, decode=decode)
+        write_trees(self._directory / "trees" / f"step-{step:06d}.parquet", trees, step, decode=parts.decode)
         metrics |= self._display.seconds
         self._tracker.log(step, metrics)
         self._display.done(step, metrics)

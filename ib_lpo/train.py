@@ -45,7 +45,7 @@ def one_step(step: int, run: Run, parts: Assembly) -> tuple[list[RolloutTree], d
     with run.phase("grow"):
         trees, metrics = parts.scheduler.call("grow", step, parts.questions(step)).result()
     with run.phase("grade"):
-        metrics |= grade_trees(trees, parts.grade, parts.tokenizer.decode) | parts.verifier.call("stats").result()
+        metrics |= grade_trees(trees, parts.grade, parts.decode) | parts.verifier.call("stats").result()
     with run.phase("score"):
         if parts.scorer is not None:
             metrics |= apply_scores(trees, parts.scorer.call("score", trees).result())

@@ -12,7 +12,7 @@ from ib_lpo.branching.growth import Growth, GrowthPlan, Sprout
 from ib_lpo.fleet.base import Fleet, Pending, Worker
 from ib_lpo.latent.sampler import LatentRequest
 from ib_lpo.manifest import Manifest
-from ib_lpo.policy.load import load_tokenizer
+from ib_lpo.policy.load import load_tokenizer, text_decoder
 from ib_lpo.rollout.request import Generation, GenerationRequest
 from ib_lpo.scoring.answer_span import answer_start
 from ib_lpo.tree import Question, RolloutTree, Status
@@ -26,8 +26,7 @@ class BranchScheduler:
         self._fleet = fleet
         self._engines = engines
         self._sampler = sampler
-        tokenizer = load_tokenizer(manifest.model)
-        self._decode = lambda ids: tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+        self._decode = text_decoder(load_tokenizer(manifest.model))
 
     def ready(self) -> bool:
         return True

@@ -87,12 +87,8 @@ class RayFleet:
             self._started = False
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return RayFleet._rejoin, (self._cluster,)
-
-    @classmethod
-    def _rejoin(cls, cluster: ClusterConfig) -> "RayFleet":
         """Inside an actor: the same fleet, owning no worker."""
-        return cls(cluster)
+        return RayFleet, (self._cluster,)
 
     @property
     def resources(self) -> dict[str, float]:

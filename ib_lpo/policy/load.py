@@ -4,6 +4,8 @@ Only architectures whose attention and norms the PSA model knows are accepted, s
 disagree about what z does. Every problem is one line that names `model.path` and the fix.
 """
 
+from collections.abc import Callable, Sequence
+
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -56,6 +58,11 @@ def load_tokenizer(model: ModelConfig) -> PreTrainedTokenizerBase:
         return AutoTokenizer.from_pretrained(model.path, revision=model.revision, trust_remote_code=model.trust_remote_code)
     except (OSError, ValueError) as error:
         raise _unreadable(model, "tokenizer", error) from None
+
+
+def text_decoder(tokenizer: PreTrainedTokenizerBase) -> Callable[[Sequence[int]], str]:
+    """Token ids to text, the one way of the whole run: special tokens stay and nothing is tidied, so what is graded is what is cut."""
+    return lambda ids: tokenizer.decode(ids, clean_up_tokenization_spaces=False)
 
 
 def _unreadable(model: ModelConfig, part: str, error: Exception) -> PolicyError:

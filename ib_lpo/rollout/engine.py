@@ -51,8 +51,6 @@ class RolloutEngine:
         self._engine = _build(manifest, config, self._spec, device)
         self._version: int | None = None
         self._updating: int | None = None
-        self._requests: dict[str, GenerationRequest] = {}
-        self._sent: dict[str, int] = {}
         self.cache_resets = 0
 
     def ready(self) -> bool:
@@ -97,8 +95,6 @@ class RolloutEngine:
             detokenize=False,
             extra_args=extra,
         )
-        self._requests[request.id] = request
-        self._sent[request.id] = len(ids)
         self._engine.add_request(request.id, {"prompt_token_ids": ids}, params)
 
     def _placeholders(self, request: GenerationRequest, z: bytes) -> list[int]:
@@ -123,23 +119,22 @@ class RolloutEngine:
         self.cache_resets += 1
 
     def _collect(self, output) -> Generation:
-        request, completion = self._requests.pop(output.request_id), output.outputs[0]
+        completion = output.outputs[0]
         entropy_id = self._spec.entropy_id
         tokens = np.asarray(completion.token_ids, dtype=np.int32)
         logprobs = np.array([c[t].logprob for t, c in zip(completion.token_ids, completion.logprobs, strict=True)], dtype=np.float32)
         entropies = np.array([c[entropy_id].logprob for c in completion.logprobs], dtype=np.float32)
         if not (np.isfinite(logprobs).all() and np.isfinite(entropies).all()):
             raise RuntimeError(
-                f"{self._name}: {request.id}: non-finite log-prob or entropy; the weights of version {self._version} are broken"
+                f"{self._name}: {output.request_id}: non-finite log-prob or entropy; the weights of version {self._version} are broken"
             )
         return Generation(
-            id=request.id,
+            id=output.request_id,
             token_ids=tokens,
             logprobs=logprobs,
             entropies=entropies,
             status=Status.FINISHED if completion.finish_reason == "stop" else Status.TRUNCATED,
             spans=tuple(VersionSpan(version=int(s.version), start=s.start, end=s.end) for s in completion.weight_versions),
-            prefix_tokens=self._sent.pop(request.id),
             cached_tokens=output.num_cached_tokens or 0,
         )
 

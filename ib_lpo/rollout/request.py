@@ -38,5 +38,4 @@ class Generation:
     entropies: np.ndarray  # float32 [T], nats, raw distribution
     status: Status
     spans: tuple[VersionSpan, ...]
-    prefix_tokens: int  # tokens sent to the engine, slots included
-    cached_tokens: int  # of those, read from the prefix cache
+    cached_tokens: int  # tokens of the prefix read from the prefix cache

@@ -12,7 +12,7 @@ import numpy as np
 from ib_lpo.errors import UserError
 from ib_lpo.manifest import Manifest
 from ib_lpo.policy.dtype import compute_dtype
-from ib_lpo.policy.load import load_policy, load_tokenizer
+from ib_lpo.policy.load import load_policy, load_tokenizer, text_decoder
 from ib_lpo.scoring.estimators import ESTIMATORS, Terms, rank_scores
 from ib_lpo.scoring.forward import pass_logprobs
 from ib_lpo.scoring.model_copy import ModelCopy
@@ -38,7 +38,7 @@ class IBScorer:
         tokenizer = load_tokenizer(manifest.model)
         if other is not None and load_tokenizer(source).get_vocab() != tokenizer.get_vocab():
             raise UserError(f"ib.reference_model={str(other)!r}: its tokenizer is not the policy's; it would score other text")
-        self._decode = lambda ids: tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+        self._decode = text_decoder(tokenizer)
         self._copy = ModelCopy(load_policy(source, dtype=dtype, device=device), name=name, frozen=self._ib.scorer == "reference")
 
     def ready(self) -> None:

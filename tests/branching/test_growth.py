@@ -28,7 +28,6 @@ def generate(request, versions=(3,)):
         entropies=(rng.random(length) * 2).astype(np.float32),
         status=Status.TRUNCATED if length == request.max_new_tokens else Status.FINISHED,
         spans=tuple(VersionSpan(version=v, start=0, end=length) for v in versions),
-        prefix_tokens=request.prefix_ids.size,
         cached_tokens=0,
     )
 

@@ -25,9 +25,9 @@ def gamma(t, psa):
     }[psa.gate]()
 
 
-def modulation(layers, layer, which, maps, z, fork, psa, length):
+def modulation(layers, layer, which, maps, z, fork, psa, length, hidden):
     """[L, hidden] factors of one norm."""
-    factors = torch.ones(length, maps.norm.shape[2])
+    factors = torch.ones(length, hidden)
     if z is not None and layer in layers:
         direction = torch.tanh(maps.norm[layers.index(layer), which] @ z)
         for i in range(fork, length):
@@ -59,14 +59,14 @@ def attention(model, layer, h, slots, fork):
 
 
 @torch.no_grad()
-def reference_logits(model, ids, maps, layers, psa, z=None, fork=0):
-    """Logits [L, V] of ids [L]."""
+def reference_logits(model, ids, maps, layers, psa, z=None, fork=0, attend=attention):
+    """Logits [L, V] of ids [L]; z acts on tokens at and after index `fork`."""
     h = model.model.embed_tokens(ids)
     for layer, block in enumerate(model.model.layers):
         slots = None
         if z is not None and layer in layers:
             slots = tuple(maps.kv[layers.index(layer), side] @ z for side in (0, 1))
-        factor = [modulation(layers, layer, which, maps, z, fork, psa, len(ids)) for which in (0, 1)]
-        h = h + attention(model, layer, rms(h, block.input_layernorm) * factor[0], slots, fork)
+        factor = [modulation(layers, layer, which, maps, z, fork, psa, *h.shape) for which in (0, 1)]
+        h = h + attend(model, layer, rms(h, block.input_layernorm) * factor[0], slots, fork)
         h = h + block.mlp(rms(h, block.post_attention_layernorm) * factor[1])
     return model.lm_head(rms(h, model.model.norm))

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from tests.policy.reference import modulation, rms
+from tests.policy.reference import reference_logits, rms
 
 
 def rotate_all(x, theta):
@@ -34,15 +34,6 @@ def attention(model, layer, h, slots, fork):
     return module.o_proj(torch.einsum("hqk,khd->qhd", weights, v).reshape(len(h), -1))
 
 
-@torch.no_grad()
-def dense_logits(model, ids, maps, layers, psa, z=None, fork=0):
-    """Logits [L, V] of ids [L]; z acts on tokens at and after index `fork`."""
-    h = model.model.embed_tokens(ids)
-    for layer, block in enumerate(model.model.layers):
-        slots = None
-        if z is not None and layer in layers:
-            slots = tuple(maps.kv[layers.index(layer), side] @ z for side in (0, 1))
-        before = [modulation(layers, layer, which, maps, z, fork, psa, len(ids)) if z is not None else 1 for which in (0, 1)]
-        h = h + attention(model, layer, rms(h, block.input_layernorm) * before[0], slots, fork)
-        h = h + block.mlp(rms(h, block.post_attention_layernorm) * before[1])
-    return model.lm_head(rms(h, model.model.norm))
+def dense_logits(*args, **kwargs):
+    """`reference_logits`, for long sequences."""
+    return reference_logits(*args, **kwargs, attend=attention)

@@ -25,32 +25,13 @@ from ib_lpo.rollout.plugin.spec import PluginSpec
 _FUSED = {"qkv_proj": ("q_proj", "k_proj", "v_proj"), "gate_up_proj": ("gate_proj", "up_proj")}
 
 
-class _PsaBackbone:
-    """Mixin over a vLLM decoder stack: its forward, with the latents of the batch."""
-
-    def run(
-        self, input_ids: Tensor | None, positions: Tensor, inputs_embeds: Tensor | None, psa_inputs: tuple[Tensor, ...] | None
-    ) -> Tensor:
-        hidden = self.embed_input_ids(input_ids) if inputs_embeds is None else inputs_embeds
-        psa = None
-        if psa_inputs is not None:
-            rows, k, v, norm, fork = psa_inputs
-            is_slot, slot, gamma, positions = token_terms(positions, rows, fork, self.spec)
-            psa = TokenPsa(rows, is_slot, slot, gamma.to(hidden.dtype)[:, None], k, v, norm)
-        residual = None
-        for layer in islice(self.layers, self.start_layer, self.end_layer):
-            hidden, residual = layer.psa_forward(positions, hidden, residual, psa)
-        hidden, _ = self.norm(hidden, residual)
-        return hidden
-
-
 _DYNAMIC = {"input_ids": 0, "positions": -1, "inputs_embeds": 0, "psa_rows": 0}
 
 
 def _backbone(base: type, name: str, **layer: type) -> type:
     """A PSA decoder stack of a vLLM decoder stack class; `layer` names the keyword that takes the layer class."""
 
-    class Backbone(_PsaBackbone, base):
+    class Backbone(base):
         def __init__(self, *, vllm_config: VllmConfig, prefix: str = ""):
             super().__init__(vllm_config=vllm_config, prefix=prefix, **layer)
             self.spec = PluginSpec.from_config(vllm_config.model_config.hf_config)
@@ -67,8 +48,16 @@ def _backbone(base: type, name: str, **layer: type) -> type:
             psa_norm: Tensor | None = None,
             psa_fork: Tensor | None = None,
         ) -> Tensor:
-            psa_inputs = None if psa_rows is None else (psa_rows, psa_k, psa_v, psa_norm, psa_fork)
-            return self.run(input_ids, positions, inputs_embeds, psa_inputs)
+            hidden = self.embed_input_ids(input_ids) if inputs_embeds is None else inputs_embeds
+            psa = None
+            if psa_rows is not None:
+                is_slot, slot, gamma, positions = token_terms(positions, psa_rows, psa_fork, self.spec)
+                psa = TokenPsa(psa_rows, is_slot, slot, gamma.to(hidden.dtype)[:, None], psa_k, psa_v, psa_norm)
+            residual = None
+            for layer in islice(self.layers, self.start_layer, self.end_layer):
+                hidden, residual = layer.psa_forward(positions, hidden, residual, psa)
+            hidden, _ = self.norm(hidden, residual)
+            return hidden
 
     Backbone.__name__ = Backbone.__qualname__ = name
     return support_torch_compile(dynamic_arg_dims=_DYNAMIC)(Backbone)

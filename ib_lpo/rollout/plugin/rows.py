@@ -23,6 +23,7 @@ class LatentRows:
         n = len(shape.layers)
         self._maps = maps
         self._latents: dict[int, Tensor] = {}
+        self._loads = 0
         self._dtype = dtype
         self._device = device
         self.k = torch.zeros(rows, n, shape.k_slots, shape.kv_heads, shape.head_dim, dtype=dtype, device=device)
@@ -43,10 +44,12 @@ class LatentRows:
         self.fork[row] = NO_FORK
 
     @torch.no_grad()
-    def refresh(self) -> None:
-        """Recompute every row from its z; call after the PSA maps changed."""
-        for row in self._latents:
-            self._fill(row)
+    def follow(self, loads: int) -> None:
+        """Recompute every row from its z when the model has loaded weights since the last call; `loads` is its counter."""
+        if loads != self._loads:
+            for row in self._latents:
+                self._fill(row)
+            self._loads = loads
 
     def _fill(self, row: int) -> None:
         terms = self._maps(self._latents[row])

@@ -38,7 +38,6 @@ class PsaRunner:
         self.latents = LatentRows(spec, self.model.psa, **sizes, device=self.device, dtype=self.model_config.dtype)
         self.row_of: dict[str, int] = {}  # request id -> row, 0 without z
         self.free_rows = list(range(self.max_num_reqs, 0, -1))
-        self.loads_seen = self.model.loads
 
     def _init_model_kwargs(self, *args, **kwargs):
         model_kwargs = super()._init_model_kwargs(*args, **kwargs)
@@ -56,9 +55,7 @@ class PsaRunner:
             if row := self.row_of.pop(gone):
                 self.latents.clear(row)
                 self.free_rows.append(row)
-        if self.loads_seen != self.model.loads:
-            self.latents.refresh()
-            self.loads_seen = self.model.loads
+        self.latents.follow(self.model.loads)
         for new in [r for r in ids if r not in self.row_of]:
             extra = self.requests[new].sampling_params.extra_args or {}
             self.row_of[new] = self.free_rows.pop() if Z_KEY in extra else 0

@@ -32,7 +32,6 @@ class PsaModelState(DefaultModelState):
         if model.spec.psa is not None:
             sizes = {"capacity": self.max_num_reqs, "max_tokens": self.max_num_tokens}
             self.latents = LatentRows(model.spec, model.psa, **sizes, device=device, dtype=self.dtype)
-            self.loads_seen = model.loads
 
     def add_request(self, req_index, new_req_data) -> None:
         super().add_request(req_index, new_req_data)
@@ -49,9 +48,7 @@ class PsaModelState(DefaultModelState):
         inputs = super().prepare_inputs(input_batch, req_states)
         if self.latents is None:
             return inputs
-        if self.loads_seen != self.model.loads:
-            self.latents.refresh()
-            self.loads_seen = self.model.loads
+        self.latents.follow(self.model.loads)
         rows = np.repeat(input_batch.idx_mapping_np.astype(np.int64) + 1, input_batch.num_scheduled_tokens)
         self.latents.assign_tokens(torch.from_numpy(rows))
         return inputs | self._psa_inputs(input_batch.num_tokens_after_padding)
