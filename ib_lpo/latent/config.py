@@ -38,6 +38,7 @@ class LatentConfig(Section):
     """Directory with cvae.safetensors and cvae.json; needed by `kind: cvae`."""
     psa_weights: Path | None = None
     """safetensors file with trained PSA maps; without it they start random, seeded by the manifest."""
-    offpolicy: Literal["truncated_is", "none"] = "truncated_is"
-    """`truncated_is`: the z-free log-prob is trained, weighted by min(C, pi_old(o|no z)/pi_behaviour(o|z)); `none`: weight 1."""
+    offpolicy: Literal["truncated_is", "condition", "none"] = "truncated_is"
+    """`truncated_is`: the z-free log-prob is trained, weighted by min(C, pi_old(o|no z)/pi_behaviour(o|z)); `condition`: the log-prob
+    under the z it was sampled with is trained, and the PSA maps with it; `none`: the z-free log-prob, and z is not corrected for."""
     psa: PsaConfig = PsaConfig()

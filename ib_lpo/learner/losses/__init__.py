@@ -1,8 +1,19 @@
-"""The registry of policy-gradient losses; a new loss is a new file here and a line in LOSSES."""
+"""Policy losses: values per token (one small file each), what they are averaged over, and the terms any of them may carry."""
 
-from ib_lpo.learner.losses.base import Loss, LossSums, TokenBatch
-from ib_lpo.learner.losses.grpo import grpo
+from ib_lpo.learner.losses.base import Loss, StepTokens, TokenBatch, TokenLosses
+from ib_lpo.learner.losses.kl import KL_LOSSES, k1_advantages
+from ib_lpo.learner.losses.normalisers import NORMALISERS, Normaliser, normaliser_of
+from ib_lpo.learner.losses.registry import LOSSES
 
-LOSSES: dict[str, Loss] = {"grpo": grpo}
-
-__all__ = ["LOSSES", "Loss", "LossSums", "TokenBatch"]
+__all__ = [
+    "KL_LOSSES",
+    "LOSSES",
+    "NORMALISERS",
+    "Loss",
+    "Normaliser",
+    "StepTokens",
+    "TokenBatch",
+    "TokenLosses",
+    "k1_advantages",
+    "normaliser_of",
+]

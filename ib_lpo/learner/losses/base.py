@@ -1,36 +1,56 @@
-"""What every loss takes and gives: sums over tokens, so that a global token mean is a division by one global count.
+"""What every loss takes and gives: one number per token. Normalisers and sums come after it and are the same for all losses.
 
-Sums of disjoint token sets add up. Loss, gradient and metrics are therefore independent of micro-batching and of the number of ranks.
+A loss looks at the tokens of whole trajectories, and `choose` at all tokens of the step on all ranks. Loss, gradient and metrics are
+therefore independent of micro-batching, packing order and number of ranks.
 """
 
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from torch import Tensor
-
-from ib_lpo.learner.config import LossConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TokenBatch:
-    """N trained tokens; everything float32 [N] in nats, and only `logprobs` and `entropy` carry gradient."""
+    """N trained tokens of S whole trajectories; float [N] in nats unless said otherwise. Only the first two carry gradient."""
 
-    logprobs: Tensor  # log pi(o|no z) under the weights being trained
+    logprobs: Tensor  # log pi(o) under the weights being trained
     entropy: Tensor  # H of the raw distribution under the weights being trained
-    old_logprobs: Tensor  # log pi_old(o|no z), of the weights at the start of the step
+    old_logprobs: Tensor  # as `logprobs`, of the weights at the start of the step
     weights: Tensor  # truncated importance weights, or 1
     advantages: Tensor
+    sequence: Tensor  # int64 [N], 0..S-1, ascending: the trajectory of each token
+    chosen: Tensor  # bool [N], what the loss's `choose` returned; all True without one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StepTokens:
+    """All M trained tokens of a step on all ranks, under the weights at its start; no gradient."""
+
+    logprobs: Tensor  # float [M], nats
+    entropy: Tensor  # float [M], nats
+    advantages: Tensor  # float [M]
+    draw: Tensor  # float64 [M], uniform in [0, 1), a function of seed, step, trajectory and position alone
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class LossSums:
-    """Sums over the tokens of a batch."""
+class TokenLosses:
+    """One loss value per token, to be minimised, and sums over tokens to be reported as means."""
 
-    policy: Tensor  # scalar with gradient, to be divided by the global token count
-    metrics: dict[str, Tensor]  # scalars without gradient, each a sum over tokens
+    values: Tensor  # [N], with gradient
+    metrics: dict[str, Tensor] = field(default_factory=dict)  # scalars without gradient; names as in Loss.metrics
 
 
-class Loss(Protocol):
-    """A policy-gradient loss."""
+class TokenLoss(Protocol):
+    def __call__(self, tokens: TokenBatch, config: Any) -> TokenLosses: ...
 
-    def __call__(self, tokens: TokenBatch, config: LossConfig) -> LossSums: ...
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """An entry of the registry."""
+
+    token_loss: TokenLoss
+    normaliser: str  # name in NORMALISERS of what the loss's paper averages over, for `normaliser: own`
+    metrics: tuple[str, ...]  # names of TokenLosses.metrics
+    choose: Callable[[StepTokens, Any], Tensor] | None = None  # bool [M]

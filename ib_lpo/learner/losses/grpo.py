@@ -1,25 +1,16 @@
-"""GRPO with clip-higher, token level (method.md section 3)."""
+"""GRPO: the clipped surrogate of each token (DeepSeekMath, arXiv 2402.03300, eq. 3)."""
 
-import torch
+from ib_lpo.learner.loss_config import GrpoLoss
+from ib_lpo.learner.losses.base import Loss, TokenBatch, TokenLosses
+from ib_lpo.learner.losses.ratio import CLIP_METRICS, clipped_surrogate, token_ratios
 
-from ib_lpo.learner.config import LossConfig
-from ib_lpo.learner.losses.base import LossSums, TokenBatch
 
+def grpo(tokens: TokenBatch, config: GrpoLoss) -> TokenLosses:
+    """-w_t min(rho_t A_t, clip(rho_t, 1 - clip_low, 1 + clip_high) A_t) [N].
 
-def grpo(tokens: TokenBatch, config: LossConfig) -> LossSums:
-    """-sum_t w_t * min(rho_t A_t, clip(rho_t, 1 - clip_low, 1 + clip_high) A_t), rho_t = pi(o_t) / pi_old(o_t).
-
-    Metrics: `clip_low`, `clip_high` (tokens whose gradient the bound removes), `ratio`.
+    The paper averages over the tokens of a trajectory, then over trajectories (eq. 3); its KL term is learner.kl.
     """
-    ratio = torch.exp(tokens.logprobs - tokens.old_logprobs)
-    bounded = ratio.clamp(1 - config.clip_low, 1 + config.clip_high)
-    gain = torch.minimum(ratio * tokens.advantages, bounded * tokens.advantages)
-    free = ratio.detach()
-    return LossSums(
-        policy=-(tokens.weights * gain).sum(),
-        metrics={
-            "clip_low": ((free < 1 - config.clip_low) & (tokens.advantages < 0)).sum(),
-            "clip_high": ((free > 1 + config.clip_high) & (tokens.advantages > 0)).sum(),
-            "ratio": free.sum(),
-        },
-    )
+    return clipped_surrogate(tokens, token_ratios(tokens), config)
+
+
+GRPO = Loss(token_loss=grpo, normaliser="sequence_mean", metrics=CLIP_METRICS)

@@ -4,9 +4,19 @@ import torch
 from torch import Tensor
 
 
-def truncated_weights(old_logprobs: Tensor, behaviour: Tensor, cap: float) -> Tensor:
-    """min(C, pi_old(o|no z) / pi_behaviour(o|z)) per token, no gradient (method.md section 3). All [N], log-probs in nats."""
-    return torch.exp(old_logprobs - behaviour).clamp_max(cap).detach()
+def importance_weights(trained_old: Tensor, sampled_old: Tensor, behaviour: Tensor, *, engine: bool, latent: bool, cap: float) -> Tensor:
+    """min(C, exp([engine] (sampled_old - behaviour) + [latent] (trained_old - sampled_old))) per token, no gradient.
+
+    With both corrections this is min(C, pi_old(o|no z) / pi_behaviour(o|z)) of method.md section 3. All [N], log-probs in nats of the
+    weights at the start of the step: `trained_old` as the loss trains them, `sampled_old` with the z they were sampled with, `behaviour`
+    what the engine reported. `engine` corrects what engine and learner differ by, `latent` what z changes.
+    """
+    gap = torch.zeros_like(trained_old)
+    if engine:
+        gap = gap + sampled_old - behaviour
+    if latent:
+        gap = gap + trained_old - sampled_old
+    return torch.exp(gap).clamp_max(cap).detach()
 
 
 def self_reward(advantages: Tensor, entropy: Tensor) -> Tensor:
