@@ -120,9 +120,14 @@ class PsaMaps(nn.Module):
 
     def forward(self, z: Tensor) -> PsaTerms:
         """Terms of z [..., dim]."""
-        kv = torch.einsum("npskhd,...d->...npskh", self.kv, z)
-        return PsaTerms(
-            k=kv[..., 0, :, :, :],
-            v=kv[..., 1, :, :, :],
-            norm=torch.tanh(torch.einsum("nphd,...d->...nph", self.norm, z)),
-        )
+        return psa_terms(self.kv, self.norm, z)
+
+
+def psa_terms(kv: Tensor, norm: Tensor, z: Tensor) -> PsaTerms:
+    """Terms of z [..., dim] under the weights of PsaMaps."""
+    pairs = torch.einsum("npskhd,...d->...npskh", kv, z)
+    return PsaTerms(
+        k=pairs[..., 0, :, :, :],
+        v=pairs[..., 1, :, :, :],
+        norm=torch.tanh(torch.einsum("nphd,...d->...nph", norm, z)),
+    )

@@ -1,17 +1,19 @@
-"""From kept trajectories to padded micro-batches.
+"""From kept trajectories to packed micro-batches.
 
 Every generated token of a kept trajectory is trained exactly once: a sequence carries loss on its own tokens only, and a branch's
-shared prefix is context. Every rank gets the same number of sequences (dummies without trained tokens fill up), because ZeRO-3
-ranks that disagree about the number of micro-batches wait for each other until the group's deadline.
+shared prefix is context. A micro-batch is planted twice when latents are on: as it is trained, and its sequences with z the other way
+round, so that what z changes can be measured.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ib_lpo.manifest import Manifest
+from ib_lpo.policy.forest import Forest, Path, plant
+from ib_lpo.seeds import generator
 from ib_lpo.tree import RolloutTree, Trajectory
 
 
@@ -20,6 +22,7 @@ class TrainSequence:
     """One trajectory as the learner sees it. T = trained tokens, ids[start:]."""
 
     id: str
+    group: str  # id of its question, whose trajectories share prefixes
     ids: np.ndarray  # int32 [L] = prompt + prefix_ids + token_ids
     start: int  # index of the first trained token, >= 1; start - 1 is the fork of a branch
     behaviour: np.ndarray  # float32 [T], the engine's log-probs, nats, at the sampling temperature
@@ -28,19 +31,50 @@ class TrainSequence:
     version: int  # policy version that generated it
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planting:
+    """How sequences become forests."""
+
+    share: bool  # compute common prefixes once
+    latents: bool  # trajectories may carry a z
+    conditioned: bool = False  # train log-probs under z instead of z-free ones
+    reference: bool = False  # a frozen reference model, which is always z-free, scores the sequences too
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> "Planting":
+        latent = manifest.latent
+        return cls(
+            share=manifest.learner.packing == "tree",
+            latents=latent.kind != "none",
+            conditioned=latent.kind != "none" and latent.offpolicy == "condition",
+            reference=manifest.learner.kl.coefficient > 0,
+        )
+
+    def trained(self, items: list[TrainSequence]) -> list[Path]:
+        """What is trained."""
+        return [_path(s, with_z=self.conditioned) for s in items]
+
+    def opposite(self, items: list[TrainSequence]) -> list[Path]:
+        """The sequences with z, under z where they are trained without, and the other way round."""
+        return [_path(s, with_z=not self.conditioned) for s in items if s.latent is not None]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MicroBatch:
-    """B sequences, right-padded to L columns; N trained tokens in sequence order, R sequences with z."""
+    """S sequences with N trained tokens, in order."""
 
-    ids: Tensor  # int64 [B, L]
-    source: Tensor  # int64 [N], index into the flattened [B * L] hidden states of the token before each trained token
-    targets: Tensor  # int64 [N]
+    trained: Forest
+    opposite: Forest | None  # of the sequences with z; None: latents are off
+    plain: Forest | None  # all sequences z-free, for the reference model; None: there is none
     behaviour: Tensor  # float32 [N]
     advantages: Tensor  # float32 [N]
+    sequence: Tensor  # int64 [N], 0..S-1
     with_z: Tensor  # bool [N], token of a sequence with z
-    rows: Tensor  # int64 [R], sequences with z
-    forks: Tensor  # int64 [R], index of their last prefix token
-    latents: Tensor  # float32 [R, dim]; [0, 0] without any
+    draw: Tensor  # float64 [N], uniform, a function of seed, step, trajectory and position alone
+
+    def to(self, device: str) -> "MicroBatch":
+        moved = {name: getattr(self, name) for name in self.__slots__}
+        return replace(self, **{name: value.to(device) for name, value in moved.items() if isinstance(value, Tensor | Forest)})
 
 
 def sequences(trees: list[RolloutTree]) -> list[TrainSequence]:
@@ -52,14 +86,16 @@ def sequences(trees: list[RolloutTree]) -> list[TrainSequence]:
                 continue
             if trajectory.advantage is None:
                 raise ValueError(f"{trajectory.id}: kept and graded, but has no advantage; run assign_advantages before the update")
-            found.append(_sequence(tree.question.prompt_ids, trajectory))
+            found.append(_sequence(tree, trajectory))
     return found
 
 
-def _sequence(prompt: tuple[int, ...], trajectory: Trajectory) -> TrainSequence:
-    ids = np.concatenate([np.asarray(prompt, dtype=np.int32), trajectory.prefix_ids, trajectory.token_ids]).astype(np.int32)
+def _sequence(tree: RolloutTree, trajectory: Trajectory) -> TrainSequence:
+    prompt = np.asarray(tree.question.prompt_ids, dtype=np.int32)
+    ids = np.concatenate([prompt, trajectory.prefix_ids, trajectory.token_ids]).astype(np.int32)
     return TrainSequence(
         id=trajectory.id,
+        group=tree.question.id,
         ids=ids,
         start=len(ids) - len(trajectory.token_ids),
         behaviour=np.asarray(trajectory.logprobs, dtype=np.float32),
@@ -69,50 +105,32 @@ def _sequence(prompt: tuple[int, ...], trajectory: Trajectory) -> TrainSequence:
     )
 
 
-def dummy() -> TrainSequence:
-    """A sequence without a trained token: it costs one column and adds exactly nothing."""
-    nothing = np.zeros(0, dtype=np.float32)
-    return TrainSequence(id="", ids=np.zeros(1, dtype=np.int32), start=1, behaviour=nothing, advantage=0.0, latent=None, version=-1)
+def _path(sequence: TrainSequence, *, with_z: bool) -> Path:
+    return Path(ids=sequence.ids, start=sequence.start, latent=sequence.latent if with_z else None)
 
 
-def shards(items: list[TrainSequence], ranks: int) -> list[list[TrainSequence]]:
-    """Equally many sequences per rank, dealt longest first in a snake so that the ranks' token counts are close."""
-    ordered = sorted(items, key=lambda s: (-len(s.ids), s.id))
-    ordered += [dummy() for _ in range(-len(ordered) % ranks)]
-    dealt: list[list[TrainSequence]] = [[] for _ in range(ranks)]
-    for turn in range(0, len(ordered), ranks):
-        hands = dealt if (turn // ranks) % 2 == 0 else dealt[::-1]
-        for hand, item in zip(hands, ordered[turn : turn + ranks], strict=True):
-            hand.append(item)
-    return dealt
-
-
-def micro_batches(shard: list[TrainSequence], size: int, device: str | torch.device) -> Iterator[MicroBatch]:
-    """The shard in order, `size` sequences at a time."""
-    for at in range(0, len(shard), size):
-        yield collate(shard[at : at + size], device)
-
-
-def collate(items: list[TrainSequence], device: str | torch.device) -> MicroBatch:
-    """Pad on the right and index the trained tokens."""
-    length = max(len(s.ids) for s in items)
-    ids = np.zeros((len(items), length), dtype=np.int64)
-    for row, s in enumerate(items):
-        ids[row, : len(s.ids)] = s.ids
+def collate(items: list[TrainSequence], planting: Planting, seed: tuple[object, ...]) -> MicroBatch:
+    """One micro-batch; no items at all give one token without a target. `seed`: of the draws, without the trajectory."""
     counts = [len(s.ids) - s.start for s in items]
-    latents = [s.latent for s in items if s.latent is not None]
 
     def tensor(values: np.ndarray | list, dtype: type) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(values, dtype=dtype)).to(device)
+        return torch.from_numpy(np.asarray(values, dtype=dtype))
 
+    trained = plant(planting.trained(items), share=planting.share)
+    opposite = plain = None
+    if planting.latents:
+        opposite = plant(planting.opposite(items), share=planting.share)
+    if planting.reference:
+        plain = plant([_path(s, with_z=False) for s in items], share=planting.share) if planting.conditioned else trained
     return MicroBatch(
-        ids=tensor(ids, np.int64),
-        source=tensor(np.concatenate([row * length + np.arange(s.start - 1, len(s.ids) - 1) for row, s in enumerate(items)]), np.int64),
-        targets=tensor(np.concatenate([s.ids[s.start :] for s in items]), np.int64),
-        behaviour=tensor(np.concatenate([s.behaviour for s in items]), np.float32),
+        trained=trained,
+        opposite=opposite,
+        plain=plain,
+        behaviour=tensor(np.concatenate([np.zeros(0), *(s.behaviour for s in items)]), np.float32),
         advantages=tensor(np.repeat([s.advantage for s in items], counts), np.float32),
+        sequence=tensor(np.repeat(np.arange(len(items)), counts), np.int64),
         with_z=tensor(np.repeat([s.latent is not None for s in items], counts), np.bool_),
-        rows=tensor([row for row, s in enumerate(items) if s.latent is not None], np.int64),
-        forks=tensor([s.start - 1 for s in items if s.latent is not None], np.int64),
-        latents=tensor(np.stack(latents) if latents else np.zeros((0, 0)), np.float32),
+        draw=tensor(
+            np.concatenate([np.zeros(0), *(generator(*seed, s.id).random(n) for s, n in zip(items, counts, strict=True))]), np.float64
+        ),
     )

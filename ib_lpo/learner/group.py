@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ib_lpo.fleet.base import Fleet, Worker
-from ib_lpo.learner.batch import sequences, shards
+from ib_lpo.learner.batch import Planting, sequences
+from ib_lpo.learner.packing import mini_batches, pack, packing_metrics
 from ib_lpo.learner.rank import LearnerRank, environment
 from ib_lpo.manifest import Manifest
 from ib_lpo.tree import RolloutTree
@@ -20,6 +21,7 @@ class LearnerGroup:
     def __init__(self, fleet: Fleet, manifest: Manifest, device: str):
         cluster, self._world = manifest.cluster, manifest.learner.ranks
         self._fleet = fleet
+        self._learner, self._planting = manifest.learner, Planting.of(manifest)
         self._published: int | None = None
         self._ranks = [
             fleet.spawn(
@@ -39,13 +41,17 @@ class LearnerGroup:
         self._all("connect", host, port, deadline_s=cluster.start_deadline_s)
 
     def update(self, trees: list[RolloutTree], step: int) -> dict[str, float]:
-        """One training step on the kept trajectories, whose advantages are assigned. Returns `loss/...`, `mismatch/...` and so on.
+        """One training step on the kept trajectories, whose advantages are assigned. Returns `loss/...`, `mismatch/...`, `learner/...` and so on.
 
         `update/version_lag` is the largest distance, in versions, between the last published weights and those that sampled.
         """
         items = sequences(trees)
-        results = self._each("update", [(shard, step) for shard in shards(items, self._world)])
-        metrics = results[0] | {"update/sequences": float(len(items))}
+        budget, world = self._learner.max_tokens_per_micro_batch, self._world
+        parts = mini_batches(items, self._learner.mini_batches)
+        packings = [pack(part, ranks=world, budget=budget, planting=self._planting) for part in parts]
+        totals = [packing.totals for packing in packings]
+        results = self._each("update", [([p.shards[rank] for p in packings], totals, step) for rank in range(world)])
+        metrics = results[0] | packing_metrics(packings) | {"update/sequences": float(len(items))}
         if self._published is not None:
             metrics["update/version_lag"] = float(max((self._published - s.version for s in items), default=0))
         return metrics

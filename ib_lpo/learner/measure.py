@@ -1,74 +1,90 @@
-"""The measuring pass before an update: old log-probs of every trained token, and how far the engine is from the learner.
+"""The measuring pass before an update: log-probs of every trained token under the weights at its start.
 
-Roots are compared z-free, branches under the z they were generated with, so the difference is the engines' alone; what z itself
-changes is `mismatch/z_gap`.
+Roots are compared with the engine z-free, branches under the z they were generated with, so the difference is the engines' alone; what z
+itself changes is `mismatch/z_gap`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
-from ib_lpo.latent.config import PsaConfig
-from ib_lpo.latent.psa import PsaMaps
 from ib_lpo.learner.batch import MicroBatch
+from ib_lpo.learner.loss_config import GrpoLoss
+from ib_lpo.learner.losses import Loss, StepTokens
 from ib_lpo.learner.tally import Tally
-from ib_lpo.policy.psa_attention import PsaContext, psa_context
+from ib_lpo.policy.forest import Forest
 
-SUMS = ("tokens", "signal", "entropy", "abs", "k3", "z_tokens", "z_gap")
+SUMS = ("tokens", "entropy", "abs", "k3", "z_tokens", "z_gap")
 PEAKS = ("worst",)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measured:
-    """A micro-batch and its z-free log-probs under the weights at the start of the step, float32 [N]."""
+    """A micro-batch and its tokens under the weights at the start of the step; float32 [N], nats."""
 
     batch: MicroBatch
-    old_logprobs: Tensor
-
-
-def context_of(batch: MicroBatch, maps: PsaMaps | None, psa: PsaConfig) -> PsaContext | None:
-    """The PSA context of a micro-batch; None when no sequence has a z."""
-    if not batch.rows.numel():
-        return None
-    if maps is None:
-        raise ValueError("a trajectory carries a latent, but latent.kind is none; use the manifest that generated it")
-    terms = maps(batch.latents.to(maps.kv.dtype))
-    return psa_context(terms, batch.rows, batch.forks, batch.ids.shape[1], psa)
+    old: Tensor  # log-probs as they are trained
+    sampled: Tensor  # log-probs as the engine sampled: roots without z, branches under theirs
+    entropy: Tensor
+    reference: Tensor | None  # z-free log-probs of the frozen reference model
 
 
 @torch.no_grad()
-def measure(engine, batch: MicroBatch, maps: PsaMaps | None, psa: PsaConfig, tally: Tally) -> Measured:
-    """One forward pass z-free and, when latents are on, one with z: on every rank, whatever its shard holds."""
-    free, entropy = engine(batch.ids, batch.source, batch.targets)
-    sampled = free
-    if maps is not None:
-        with_z, _ = engine(batch.ids, batch.source, batch.targets, psa=context_of(batch, maps, psa))
-        sampled = torch.where(batch.with_z, with_z, free)
+def measure(engine, batch: MicroBatch, *, conditioned: bool, reference: Callable[[Forest], Tensor] | None, tally: Tally) -> Measured:
+    """One pass as trained, one the other way round for sequences with z, one of the reference: the same passes on every rank."""
+    old, entropy = engine(batch.trained)
+    other = old
+    if batch.opposite is not None:
+        other = old.masked_scatter(batch.with_z, engine(batch.opposite)[0])
+    sampled = old if conditioned else other
     delta = (sampled - batch.behaviour).double()
-    tally.add("tokens", float(batch.targets.numel()))
-    tally.add("signal", (batch.advantages != 0).double())
+    tally.add("tokens", float(old.numel()))
     tally.add("entropy", entropy)
     tally.add("abs", delta.abs())
     tally.add("k3", torch.expm1(delta) - delta)
     tally.add("z_tokens", batch.with_z.double())
-    tally.add("z_gap", (sampled - free).abs())
+    tally.add("z_gap", (other - old).abs())
     tally.peak("worst", delta.abs())
-    return Measured(batch, free)
+    return Measured(batch, old, sampled, entropy, None if reference is None else reference(batch.plain))
 
 
-def metrics(totals: dict[str, float], alarm: float) -> dict[str, float]:
-    """`mismatch/...` and `entropy/mean` (nats) from the totals of all ranks; `alarm` is learner.max_logprob_gap.
+def metrics(totals: dict[str, float]) -> dict[str, float]:
+    """`mismatch/...` and `entropy/mean` (nats), and `update/tokens`, the tokens trained, from the totals of all ranks.
 
     k3 = E[exp(d) - 1 - d], d = learner - engine log-prob: an unbiased, non-negative estimate of KL(engine || learner).
     """
     tokens = max(1.0, totals["tokens"])
-    mean = totals["abs"] / tokens
     return {
-        "mismatch/mean_abs": mean,
+        "mismatch/mean_abs": totals["abs"] / tokens,
         "mismatch/max_abs": totals["worst"],
         "mismatch/k3": totals["k3"] / tokens,
         "mismatch/z_gap": totals["z_gap"] / max(1.0, totals["z_tokens"]),
-        "mismatch/alarm": float(mean > alarm),
         "entropy/mean": totals["entropy"] / tokens,
+        "update/tokens": totals["tokens"],
     }
+
+
+def choose(measured: list[Measured], loss: Loss, config: GrpoLoss) -> list[Tensor]:
+    """What the loss chooses among the tokens of all ranks, bool [N] per micro-batch; all of them if it does not choose. Collective."""
+    if loss.choose is None:
+        return [torch.ones_like(m.batch.with_z) for m in measured]
+    rows = [torch.stack([m.old.double(), m.entropy.double(), m.batch.advantages.double(), m.batch.draw], dim=1) for m in measured]
+    mine = torch.cat(rows)
+    everyone, before = _gather(mine)
+    logprobs, entropy, advantages, draw = everyone.unbind(1)
+    chosen = loss.choose(StepTokens(logprobs=logprobs, entropy=entropy, advantages=advantages, draw=draw), config)
+    return list(chosen[before : before + len(mine)].split([len(row) for row in rows]))
+
+
+def _gather(mine: Tensor) -> tuple[Tensor, int]:
+    """The rows of all ranks in order, and how many of them stand before this rank's. Collective."""
+    world, rank = dist.get_world_size(), dist.get_rank()
+    counts = [torch.zeros(1, dtype=torch.int64, device=mine.device) for _ in range(world)]
+    dist.all_gather(counts, torch.tensor([len(mine)], device=mine.device))
+    sizes = [int(count) for count in counts]
+    padded = [mine.new_zeros(max(sizes), mine.shape[1]) for _ in range(world)]
+    dist.all_gather(padded, torch.cat([mine, mine.new_zeros(max(sizes) - len(mine), mine.shape[1])]))
+    return torch.cat([rows[:size] for rows, size in zip(padded, sizes, strict=True)]), sum(sizes[:rank])

@@ -1,7 +1,7 @@
-"""What the learner trains: the policy with its token log-probs as one module, and the frozen PSA maps beside it.
+"""What the learner runs: the policy with its token log-probs and the PSA maps, as one module.
 
-Whatever touches a trained parameter happens inside PolicyModule.forward, where ZeRO-3 gathers it. PSA maps are frozen, small and the
-same on every rank, so they stay outside of the engine.
+Whatever touches a parameter happens inside PolicyModule.forward, where ZeRO-3 gathers it; the PSA maps are used by name for the same
+reason. They are trained under `latent.offpolicy: condition` and frozen otherwise.
 """
 
 from pathlib import Path
@@ -11,46 +11,64 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from ib_lpo.latent.psa import PsaMaps, PsaShape
+from ib_lpo.latent.config import PsaConfig
+from ib_lpo.latent.psa import PsaMaps, PsaShape, PsaTerms, psa_terms
 from ib_lpo.manifest import Manifest
+from ib_lpo.policy.forest import Forest
 from ib_lpo.policy.load import PolicyError, load_policy
 from ib_lpo.policy.logprobs import token_logprobs
-from ib_lpo.policy.psa_attention import PsaContext, install
+from ib_lpo.policy.packed_attention import install, packed_context
 from ib_lpo.seeds import derive
 
 
 class PolicyModule(nn.Module):
-    """The policy and its token log-probs, as one module for the engine."""
+    """A policy with packed attention installed, and the PSA maps or None."""
 
-    def __init__(self, policy: PreTrainedModel, *, temperature: float, chunk: int):
+    def __init__(self, policy: PreTrainedModel, maps: PsaMaps | None, psa: PsaConfig, *, temperature: float, chunk: int):
         super().__init__()
         self.policy = policy
-        self._temperature, self._chunk = temperature, chunk
+        self.maps = maps
+        self._psa, self._temperature, self._chunk = psa, temperature, chunk
 
-    def forward(self, ids: Tensor, source: Tensor, targets: Tensor, psa: PsaContext | None = None) -> tuple[Tensor, Tensor]:
-        """ids [B, L] right-padded; source, targets [N] as in MicroBatch. Returns log-probs at the sampling temperature and raw
-        entropies, float32 [N]. No padding mask: a causal model's real tokens never see what stands to their right."""
-        keywords = {} if psa is None else {"psa": psa}
-        hidden = self.policy.model(input_ids=ids, use_cache=False, **keywords).last_hidden_state
-        chosen = hidden.flatten(0, 1).index_select(0, source)
-        return token_logprobs(chosen, self.policy.lm_head.weight, targets, temperature=self._temperature, chunk=self._chunk)
+    def forward(self, forest: Forest) -> tuple[Tensor, Tensor]:
+        """Log-probs of the forest's targets at the sampling temperature and raw entropies, float32 [N], nats.
+
+        Raises ValueError for a forest with latents when there are no maps.
+        """
+        terms = None if self.maps is None else self._terms(forest.latents)
+        if terms is None and forest.latents is not None:
+            raise ValueError("a trajectory carries a latent, but latent.kind is none; use the manifest that generated it")
+        packed = packed_context(forest, None if forest.latents is None else terms, self._psa)
+        hidden = self.policy.model(input_ids=forest.ids, position_ids=forest.positions, use_cache=False, packed=packed).last_hidden_state
+        chosen = hidden[0].index_select(0, forest.source)
+        logprobs, entropy = token_logprobs(
+            chosen, self.policy.lm_head.weight, forest.targets, temperature=self._temperature, chunk=self._chunk
+        )
+        if terms is not None:
+            logprobs = logprobs + 0.0 * sum(term.sum() for term in (terms.k, terms.v, terms.norm))  # a gradient, if only zeros
+        return logprobs, entropy
+
+    def _terms(self, latents: Tensor | None) -> PsaTerms:
+        """Also without latents, of a zero z: under ZeRO-3 every pass of every rank must use the same parameters in the same order."""
+        z = self.maps.kv.new_zeros(1, self.maps.shape.dim) if latents is None else latents.to(self.maps.kv.dtype)
+        return psa_terms(self.maps.kv, self.maps.norm, z)
 
 
-def build_policy(manifest: Manifest, dtype: torch.dtype) -> tuple[PolicyModule, PsaMaps | None]:
-    """The policy on the CPU, with PSA installed when latents are on, and the frozen maps. Raises PolicyError."""
+def build_policy(manifest: Manifest, dtype: torch.dtype) -> PolicyModule:
+    """The policy on the CPU, and the PSA maps when latents are on. Raises PolicyError."""
     policy = load_policy(manifest.model, dtype=dtype, device="cpu")
-    maps = None
-    if manifest.latent.kind != "none":
-        maps = psa_maps(manifest, PsaShape.of(policy.config, manifest.latent.psa, manifest.latent.dim), dtype)
-        install(policy, maps.shape)
+    latent, maps = manifest.latent, None
+    if latent.kind != "none":
+        maps = psa_maps(manifest, PsaShape.of(policy.config, latent.psa, latent.dim), dtype)
+        maps.requires_grad_(latent.offpolicy == "condition")
+    install(policy, None if maps is None else maps.shape)
     if manifest.learner.gradient_checkpointing:
         policy.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    module = PolicyModule(policy, temperature=manifest.rollout.temperature, chunk=manifest.learner.logprob_chunk)
-    return module.train(), maps
+    return PolicyModule(policy, maps, latent.psa, temperature=manifest.rollout.temperature, chunk=manifest.learner.logprob_chunk).train()
 
 
 def psa_maps(manifest: Manifest, shape: PsaShape, dtype: torch.dtype) -> PsaMaps:
-    """Frozen W_kv and W_n: from `latent.psa_weights`, else drawn from the manifest's seed. Raises PolicyError for an unfit file."""
+    """W_kv and W_n, frozen: from `latent.psa_weights`, else drawn from the manifest's seed. Raises PolicyError for an unfit file."""
     maps = PsaMaps(shape).requires_grad_(False)
     if manifest.latent.psa_weights is None:
         maps.reset(std=manifest.latent.psa.init_std, seed=derive(manifest.seed, "psa"))

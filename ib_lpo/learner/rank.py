@@ -7,15 +7,20 @@ decides anything from its own shard; decisions come from totals over all ranks.
 import json
 import time
 from collections import deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from ib_lpo.errors import UserError
 from ib_lpo.fleet.base import Fleet, Worker
-from ib_lpo.learner import measure, step
-from ib_lpo.learner.batch import TrainSequence, micro_batches
+from ib_lpo.learner import measure, step, zero
+from ib_lpo.learner.batch import MicroBatch, Planting, collate
+from ib_lpo.learner.packing import Shard, Totals
 from ib_lpo.learner.tally import Tally
 from ib_lpo.manifest import Manifest
+from ib_lpo.policy.forest import Forest
 
 _TAG = "learner"
 
@@ -30,87 +35,91 @@ class LearnerRank:
     def __init__(self, manifest: Manifest, rank: int, world: int, device: str):
         self._manifest = manifest
         self._rank, self._world, self._device = rank, world, device
-        self._objective = step.Objective(
-            loss=manifest.learner.loss,
-            truncated_is=manifest.latent.offpolicy == "truncated_is",
-            self_reward_weight=manifest.ib.self_reward_weight if manifest.ib.self_reward == "loss" else 0.0,
-        )
+        self._objective = step.Objective.of(manifest)
+        self._planting = Planting.of(manifest)
         self._engine: Any = None  # deepspeed.DeepSpeedEngine once connected
+        self._reference: Callable[[Forest], Tensor] | None = None  # of the KL term
         self._last_step = -1
 
     def endpoint(self) -> tuple[str, int]:
         """An address of this machine that other machines reach, and a port that is free now."""
-        from ib_lpo.learner import zero
-
         return zero.free_endpoint()
 
     def connect(self, host: str, port: int) -> None:
         """Join the group at rank 0's endpoint and build the engine. Raises PolicyError for a model that cannot be loaded."""
-        from ib_lpo.learner import model, zero
+        from ib_lpo.learner import model
         from ib_lpo.policy.dtype import compute_dtype
 
         zero.join_group(host, port, rank=self._rank, world=self._world, deadline_s=self._manifest.cluster.group_deadline_s)
         dtype = compute_dtype(self._manifest.learner, self._device)
-        module, maps = model.build_policy(self._manifest, dtype)
-        self._policy = module.policy
-        self._maps = None if maps is None else maps.to(self._device)
-        self._engine = zero.build_engine(module, self._manifest.learner, dtype, self._device)
+        self._module = model.build_policy(self._manifest, dtype)
+        self._engine = zero.build_engine(self._module, self._manifest.learner, dtype, self._device)
+        if self._planting.reference:
+            from ib_lpo.learner.reference import build_reference
 
-    def update(self, shard: list[TrainSequence], number: int) -> dict[str, float]:
-        """One training step over this rank's shard (equally many sequences on all ranks). Returns the metrics of all ranks together.
+            self._reference = build_reference(self._manifest, dtype, self._device)
 
-        Without a token of non-zero advantage anywhere the weights stay as they are, bit for bit, and `update/no_signal` is 1.
+    def update(self, shards: list[Shard], totals: list[Totals], number: int) -> dict[str, float]:
+        """One training step, this rank's micro-batches of each mini-batch (equally many on all ranks). Returns the metrics of all ranks.
+
+        A mini-batch without a token of non-zero advantage anywhere makes no optimiser step; without any other, the weights stay as they
+        are, bit for bit, and `update/no_signal` is 1.
         """
         began = time.monotonic()
-        config = self._manifest.learner
         tally = Tally(sums=measure.SUMS, peaks=measure.PEAKS, device=self._device)
-        psa = self._manifest.latent.psa
-        measured = [
-            measure.measure(self._engine, b, self._maps, psa, tally) for b in micro_batches(shard, config.micro_batch, self._device)
-        ]
-        totals = tally.reduce()
-        metrics = measure.metrics(totals, config.max_logprob_gap)
-        metrics |= {"update/tokens": totals["tokens"], "update/no_signal": float(totals["signal"] == 0)}
-        if totals["signal"]:
-            metrics |= self._train(measured, totals["tokens"])
+        seed = (self._manifest.seed, number, "draw")
+        measured = [[self._measure(collate(items, self._planting, seed).to(self._device), tally) for items in shard] for shard in shards]
+        parts = [(m, t) for m, t in zip(measured, totals, strict=True) if t.signal]
+        metrics = measure.metrics(tally.reduce()) | {"update/no_signal": float(not parts)}
+        if parts:
+            metrics |= self._train(parts, number)
         self._last_step = number
         return metrics | {"update/seconds": time.monotonic() - began}
 
-    def _train(self, measured: list[measure.Measured], tokens: float) -> dict[str, float]:
-        epochs = self._manifest.learner.epochs
-        tally = Tally(sums=step.SUMS, device=self._device)
-        rate = self._engine.get_lr()[0]
+    def _measure(self, batch: MicroBatch, tally: Tally) -> measure.Measured:
+        return measure.measure(self._engine, batch, conditioned=self._planting.conditioned, reference=self._reference, tally=tally)
+
+    def _train(self, parts: list[tuple[list[measure.Measured], Totals]], number: int) -> dict[str, float]:
+        config, objective = self._manifest.learner, self._objective
+        tally = Tally(sums=objective.sums, device=self._device)
+        chosen = [measure.choose(measured, objective.loss, objective.config) for measured, _ in parts]
+        rates = zero.set_rates(self._engine, number, config, self._manifest.steps)
         norms = [
-            step.take_step(self._engine, measured, self._objective, tokens=tokens, world=self._world, tally=tally) for _ in range(epochs)
+            step.take_step(self._engine, measured, of_part, objective, totals=totals, world=self._world, tally=tally)
+            for _ in range(config.epochs)
+            for (measured, totals), of_part in zip(parts, chosen, strict=True)
         ]
         applied = [norm for norm in norms if norm is not None]
-        metrics = step.metrics(tally.reduce(), tokens * epochs, self._objective.self_reward_weight)
+        tokens = config.epochs * sum(totals.tokens for _, totals in parts)
+        metrics = step.metrics(tally.reduce(), objective, steps=len(norms), tokens=tokens)
         if applied:
             metrics["loss/grad_norm"] = sum(applied) / len(applied)
-        return metrics | {"loss/lr": rate, "loss/skipped_steps": float(epochs - len(applied))}
+        counts = {"loss/optimiser_steps": float(len(applied)), "loss/skipped_steps": float(len(norms) - len(applied))}
+        return (
+            metrics | {f"loss/{name}_lr": rate for name, rate in rates.items() if name != "policy"} | {"loss/lr": rates["policy"]} | counts
+        )
 
     def publish(self, version: int, receivers: list[Worker], fleet: Fleet) -> dict[str, float]:
         """Send the weights to all receivers, verified. Rank 0 returns `publish/...` metrics, the others nothing.
 
         Every rank runs through all gathers even when a receiver fails, so that a failed publish leaves the group usable.
         """
-        from ib_lpo.learner.zero import whole_weights
         from ib_lpo.weights.publish import publish
 
         config, first = self._manifest.weights, self._rank == 0
-        stream = whole_weights(self._policy, int(config.bucket_mb * 1e6), keep=first)
+        stream = self._weights(int(config.bucket_mb * 1e6), keep=first)
         try:
             if not first:
                 return {}
-            report = publish(self._with_maps(stream), version=version, receivers=receivers, fleet=fleet, config=config)
-            return report.metrics()
+            return publish(stream, version=version, receivers=receivers, fleet=fleet, config=config).metrics()
         finally:
             deque(stream, maxlen=0)
 
-    def _with_maps(self, stream):
-        yield from stream
-        if self._maps is not None:
-            yield from ((f"psa.{name}", parameter) for name, parameter in self._maps.named_parameters())
+    def _weights(self, bucket_bytes: int, *, keep: bool) -> Iterator[tuple[str, Tensor]]:
+        yield from zero.whole_weights(self._module.policy, bucket_bytes, keep=keep)
+        if self._module.maps is not None:
+            for name, tensor in zero.whole_weights(self._module.maps, bucket_bytes, keep=keep):
+                yield f"psa.{name}", tensor
 
     def save(self, directory: Path) -> None:
         """Write this rank's part of the learner's state: weights, optimiser, schedule."""
@@ -133,10 +142,11 @@ class LearnerRank:
         return self._last_step
 
     def close(self) -> None:
-        """Free the engine; the process group stays, because an in-process rollout engine may share it."""
-        if self._engine is not None:
-            self._engine.destroy()
-            self._engine = None
+        """Free the engines; the process group stays, because an in-process rollout engine may share it."""
+        for engine in (self._engine, self._reference):
+            if engine is not None:
+                engine.destroy()
+        self._engine = self._reference = None
 
 
 def environment(device: str) -> dict[str, str]:

@@ -1,6 +1,7 @@
-"""DeepSpeed ZeRO-3: joining the group, building the engine, and streaming whole weights out of it.
+"""DeepSpeed ZeRO-3: joining the group, building engines, applying gradients, and streaming whole weights out.
 
-Everything here is collective: all ranks call it in the same order. Nothing here compiles an extension.
+Everything here is collective: all ranks call it in the same order. That holds inside a forward pass too: gathering a module's
+parameters is a collective, so all ranks run the same modules in the same order, whatever their data. Nothing here compiles an extension.
 """
 
 import os
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ib_lpo.learner.config import LearnerConfig
+from ib_lpo.learner.schedule import rates
 
 
 def free_endpoint() -> tuple[str, int]:
@@ -46,61 +48,115 @@ def join_group(host: str, port: int, *, rank: int, world: int, deadline_s: float
 
 
 def build_engine(module: nn.Module, config: LearnerConfig, dtype: torch.dtype, device: str) -> Any:
-    """The ZeRO-3 engine with AdamW and linear warm-up. Collective."""
+    """The ZeRO-3 engine that trains what in `module` requires a gradient: AdamW, with parameter groups named `policy` and `psa`.
+
+    `psa` are the parameters of `module.maps` (None without any), `policy` all others; a group with nothing to train does not exist.
+    Frozen parameters are sharded, gathered and saved in checkpoints like the others. `set_rates` belongs before each training step.
+    Collective.
+    """
     import deepspeed
 
-    settings = _engine_settings(config, dtype)
-    deepspeed.zero.Init(
-        module=module, config_dict_or_path=settings, dtype=dtype
-    )  # parameter by parameter: no rank holds it whole on its device
-    for buffer in module.buffers():
-        buffer.data = buffer.data.to(device)
+    settings = _settings(dtype) | {"gradient_clipping": config.grad_clip}
+    _shard(module, settings, dtype, device)
     optimizer = torch.optim.AdamW(
-        module.parameters(), lr=config.lr, betas=config.betas, weight_decay=config.weight_decay, fused=device.startswith("cuda")
+        _parameter_groups(module, config), betas=config.betas, weight_decay=config.weight_decay, fused=device.startswith("cuda")
     )
-    engine, *_ = deepspeed.initialize(
-        model=module,
-        optimizer=optimizer,
-        lr_scheduler=lambda inner: torch.optim.lr_scheduler.LambdaLR(
-            inner, lambda step: min(1.0, (step + 1) / max(1, config.warmup_steps))
-        ),
-        config=settings,
-    )
-    return engine
+    return deepspeed.initialize(model=module, optimizer=optimizer, config=settings)[0]
 
 
-def _engine_settings(config: LearnerConfig, dtype: torch.dtype) -> dict[str, Any]:
-    low = dtype == torch.bfloat16
+def build_frozen_engine(module: nn.Module, dtype: torch.dtype, device: str, *, offload: bool) -> Any:
+    """The ZeRO-3 engine of a module that is only evaluated; it has no optimiser and is part of no checkpoint. Collective.
+
+    With `offload` its shards lie in page-locked CPU memory and come to the device module by module, for one forward pass.
+    """
+    import deepspeed
+
+    settings = _settings(dtype)
+    if offload:
+        settings["zero_optimization"]["offload_param"] = {"device": "cpu", "pin_memory": True}
+    module.requires_grad_(False).eval()
+    _shard(module, settings, dtype, device)
+    return deepspeed.initialize(model=module, config=settings)[0]
+
+
+def _settings(dtype: torch.dtype) -> dict[str, Any]:
     return {
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,
         "managed_gradient_accumulation": False,  # as many backward passes per step as there are micro-batches
-        "gradient_clipping": config.grad_clip,
         "zero_allow_untested_optimizer": True,
         "zero_optimization": {"stage": 3, "overlap_comm": False, "reduce_scatter": True},
-        "bf16": {"enabled": low},
+        "bf16": {"enabled": dtype == torch.bfloat16},
         "data_types": {"grad_accum_dtype": "fp32"},
         "steps_per_print": 1 << 30,
     }
 
 
-def whole_weights(policy: nn.Module, bucket_bytes: int, *, keep: bool) -> Iterator[tuple[str, Tensor]]:
-    """Copies of the policy's parameters by checkpoint name, about `bucket_bytes` gathered at a time, tied ones once.
+def _shard(module: nn.Module, settings: dict[str, Any], dtype: torch.dtype, device: str) -> None:
+    """Parameter by parameter, so that no rank holds the module whole on its device. Buffers are copied to every rank's device."""
+    import deepspeed
+
+    deepspeed.zero.Init(module=module, config_dict_or_path=settings, dtype=dtype)
+    for buffer in module.buffers():
+        buffer.data = buffer.data.to(device)
+
+
+def _parameter_groups(module: nn.Module, config: LearnerConfig) -> list[dict[str, Any]]:
+    maps = set() if module.maps is None else set(module.maps.parameters())
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    groups = [
+        {"name": "policy", "lr": config.lr, "params": [parameter for parameter in trained if parameter not in maps]},
+        {"name": "psa", "lr": config.psa_lr, "params": [parameter for parameter in trained if parameter in maps]},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def set_rates(engine: Any, step: int, config: LearnerConfig, total_steps: int) -> dict[str, float]:
+    """Give the parameter groups the rates of training step `step`, and return these by name; before the step's first optimiser step.
+
+    Nothing else sets a rate: an engine's steps leave them as they are, and what a checkpoint brings along lasts until the next call.
+    """
+    found = rates(config, step, total_steps)
+    for group in engine.optimizer.param_groups:
+        group["lr"] = found[group["name"]]
+    return found
+
+
+def fresh_gradients(engine: Any) -> None:
+    """Forget all gradients; before the first backward pass of every optimiser step.
+
+    Backward passes replace the gradients of the parameters that take part in them alone: without this, one that takes no part would
+    move along its previous gradient again.
+    """
+    engine.optimizer.grad_partitions_flat_buffer.zero_()
+
+
+def apply(engine: Any) -> float | None:
+    """One optimiser step on the gradients since `fresh_gradients`, averaged over ranks. Returns their global norm before clipping.
+
+    None when a gradient of any rank was not finite: then weights and optimiser state stay as they are, bit for bit, on every rank.
+    """
+    engine.step()
+    return float(engine.get_global_grad_norm()) if engine.was_step_applied() else None
+
+
+def whole_weights(module: nn.Module, bucket_bytes: int, *, keep: bool) -> Iterator[tuple[str, Tensor]]:
+    """Copies of a module's parameters by name, about `bucket_bytes` gathered at a time, tied ones once.
 
     Collective: every rank must run it to its end. Only ranks with `keep` copy and yield.
     """
     import deepspeed
 
-    for group in _groups(policy, bucket_bytes):
+    for group in _buckets(module, bucket_bytes):
         with deepspeed.zero.GatheredParameters([parameter for _, parameter in group]):
             copies = [(name, parameter.detach().clone()) for name, parameter in group] if keep else []
         yield from copies
 
 
-def _groups(policy: nn.Module, bucket_bytes: int) -> Iterator[list[tuple[str, nn.Parameter]]]:
+def _buckets(module: nn.Module, bucket_bytes: int) -> Iterator[list[tuple[str, nn.Parameter]]]:
     group: list[tuple[str, nn.Parameter]] = []
     size = 0
-    for name, parameter in policy.named_parameters():
+    for name, parameter in module.named_parameters():
         nbytes = parameter.ds_numel * parameter.element_size()
         if group and size + nbytes > bucket_bytes:
             yield group

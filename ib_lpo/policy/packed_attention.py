@@ -1,50 +1,62 @@
-"""Pseudo self-attention inside the Hugging Face policy (method.md section 1, PSA; maths in latent/psa.py).
+"""Attention over a packed forest inside the Hugging Face policy, with pseudo self-attention on the tokens that carry a latent.
 
-`install` once, then pass `psa=PsaContext` to the base model's forward; without it the model is the base model. Rows without z, and
-tokens before the fork of a row with z, take the plain SDPA result and a norm factor of exactly 1: bit for bit the base model's values.
-The context travels as a keyword argument of every decoder layer, so that activation checkpointing recomputes with the same z.
+`install` once, then run the base model on `ids` and `positions` of a Forest with `packed=PackedContext` (policy/forest.py; PSA: method.md
+section 1, maths in latent/psa.py). A token attends to its own path and, if it carries a z, to that z's slots. Two kernels give the same:
+on the CPU every run of the forest is one SDPA call over exactly the keys it needs, on CUDA FlexAttention skips the blocks nobody needs.
+The context travels as a keyword argument of every decoder layer, so activation checkpointing recomputes with the same one.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedModel
-from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
-from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+from transformers.integrations.flex_attention import compile_friendly_flex_attention
+from transformers.integrations.sdpa_attention import repeat_kv
 
 from ib_lpo.latent.config import PsaConfig
 from ib_lpo.latent.psa import PsaShape, PsaTerms, gate
+from ib_lpo.policy.forest import Forest, Run
 
-IMPLEMENTATION = "ib_lpo_psa"
+IMPLEMENTATION = "ib_lpo_packed"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PsaContext:
-    """z of one batch [B, L]. R = rows with z, n = injected layers in the order of PsaShape.layers."""
+class PackedContext:
+    """A forest and what its latents contribute. n = injected layers in the order of PsaShape.layers."""
 
-    terms: PsaTerms  # k, v [R, n, k_slots, kv_heads, head_dim]; norm [R, n, 2, hidden]
-    rows: Tensor  # int64 [R], rows of the batch
-    after: Tensor  # bool [R, L], at or after the fork
-    gates: Tensor  # float32 [R, L], gamma(t); 0 before the fork
-
-
-def psa_context(terms: PsaTerms, rows: Tensor, forks: Tensor, length: int, psa: PsaConfig) -> PsaContext:
-    """The context of rows (int64 [R]) whose last prefix tokens stand at `forks` (int64 [R]) in a batch of `length` columns."""
-    t = torch.arange(length, device=forks.device) - forks[:, None]
-    after = t >= 0
-    gates = gate(t.clamp_min(0), kind=psa.gate, gamma0=psa.gamma0, tau=psa.tau) * after
-    return PsaContext(terms, rows, after, gates)
+    forest: Forest
+    terms: PsaTerms | None = None  # k, v [R, n, k_slots, kv_heads, head_dim]; norm [R, n, 2, hidden]; None: no token carries a z
+    gates: Tensor | None = None  # float32 [Z], gamma(t) of the tokens that carry one
+    block_mask: BlockMask | None = None  # of FlexAttention, over [T, T] or, with terms, [T, R * k_slots + T]
+    plain_mask: BlockMask | None = None  # the same without slots, for layers that are not injected
 
 
-def install(model: PreTrainedModel, shape: PsaShape) -> None:
-    """Give a Qwen2, Qwen3 or Llama model the `psa` keyword. Without it, every value stays bit for bit the SDPA model's. Once per model."""
+def packed_context(forest: Forest, terms: PsaTerms | None, psa: PsaConfig | None) -> PackedContext:
+    """The context of one forward pass; `terms` of forest.latents, None when it has none."""
+    context = PackedContext(forest)
+    if terms is not None:
+        gates = gate(forest.z_since, kind=psa.gate, gamma0=psa.gamma0, tau=psa.tau)
+        context = replace(context, terms=terms, gates=gates)
+    return with_block_masks(context) if forest.ids.is_cuda else context
+
+
+def with_block_masks(context: PackedContext) -> PackedContext:
+    """The context with what FlexAttention needs, made once and used by all layers."""
+    plain = _block_mask(context.forest, slots=0)
+    if context.terms is None:
+        return replace(context, plain_mask=plain)
+    return replace(context, plain_mask=plain, block_mask=_block_mask(context.forest, slots=context.terms.k.shape[2]))
+
+
+def install(model: PreTrainedModel, shape: PsaShape | None) -> None:
+    """Give a Qwen2, Qwen3 or Llama model the `packed` keyword, without which it no longer runs. `shape`: of PSA, or None. Once per model."""
     AttentionInterface.register(IMPLEMENTATION, _attention)
-    AttentionMaskInterface.register(IMPLEMENTATION, sdpa_mask)
     model.set_attn_implementation(IMPLEMENTATION)
-    for slot, layer in enumerate(shape.layers):
+    for slot, layer in enumerate(() if shape is None else shape.layers):
         block = model.model.layers[layer]
         block.self_attn.psa_slot = slot
         _hook_norms(block, slot)
@@ -52,20 +64,23 @@ def install(model: PreTrainedModel, shape: PsaShape) -> None:
 
 def _hook_norms(block: nn.Module, slot: int) -> None:
     """Norms receive no keywords: every forward of the block, recomputation included, first hands its context over to its norms."""
-    held: list[PsaContext | None] = [None]
+    held: list[PackedContext | None] = [None]
 
     def take(_: nn.Module, __: Any, kwargs: dict[str, Any]) -> None:
-        held[0] = kwargs.get("psa")
+        held[0] = kwargs.get("packed")
 
     block.register_forward_pre_hook(take, with_kwargs=True)
     for which, norm in enumerate((block.input_layernorm, block.post_attention_layernorm)):
-        norm.register_forward_hook(lambda _, __, h, which=which: h if held[0] is None else _modulate(h, held[0], slot, which))
+        norm.register_forward_hook(lambda _, __, h, which=which: _modulate(h, held[0], slot, which))
 
 
-def _modulate(h: Tensor, psa: PsaContext, slot: int, which: int) -> Tensor:
-    """h [B, L, H] * (1 + gamma(t) * tanh(W_n z)) on the rows with z, in h's type, as the rollout engine does it."""
-    factor = 1 + psa.gates[..., None].to(h.dtype) * psa.terms.norm[:, slot, which, None, :].to(h.dtype)  # [R, L, H]
-    return h.index_copy(0, psa.rows, h[psa.rows] * factor)
+def _modulate(h: Tensor, packed: PackedContext, slot: int, which: int) -> Tensor:
+    """h [1, T, H] * (1 + gamma(t) * tanh(W_n z)) on the tokens with z, in h's type, as the rollout engine does it."""
+    if packed.terms is None:
+        return h
+    z_tokens, row = packed.forest.z_tokens, packed.forest.latent_of[packed.forest.z_tokens]
+    factor = 1 + packed.gates[:, None].to(h.dtype) * packed.terms.norm[:, slot, which].to(h.dtype)[row]  # [Z, H]
+    return h.index_copy(1, z_tokens, h[:, z_tokens] * factor)
 
 
 def _attention(
@@ -74,31 +89,68 @@ def _attention(
     key: Tensor,
     value: Tensor,
     attention_mask: Tensor | None,
-    psa: PsaContext | None = None,
+    packed: PackedContext | None = None,
+    scaling: float | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """query [B, heads, L, d], key and value [B, kv_heads, L, d], mask bool [B, 1, L, L] or None for causal. Returns [B, L, heads, d]."""
-    output, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
-    if psa is None or not hasattr(module, "psa_slot"):
-        return output, None
-    mask = None if attention_mask is None else attention_mask.expand(query.shape[0], -1, -1, -1)[psa.rows]
-    with_z = _attend_with_slots(module, query[psa.rows], key[psa.rows], value[psa.rows], mask, psa, kwargs["scaling"])
-    chosen = torch.where(psa.after[:, :, None, None], with_z, output[psa.rows])
-    return output.index_copy(0, psa.rows, chosen), None
+    """query [1, heads, T, d], key and value [1, kv_heads, T, d]. Returns [1, T, heads, d]. Raises ValueError without a forest."""
+    if packed is None or attention_mask is not None:
+        raise ValueError("this policy runs on packed forests alone: pass packed=PackedContext and no attention mask")
+    slots = None
+    if packed.terms is not None and hasattr(module, "psa_slot"):
+        slots = tuple(side[:, module.psa_slot].transpose(1, 2).to(key.dtype) for side in (packed.terms.k, packed.terms.v))
+    kernel = _by_run if packed.plain_mask is None else _by_block
+    return kernel(packed, query, key, value, slots, scaling).transpose(1, 2).contiguous(), None
 
 
-def _attend_with_slots(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, psa: PsaContext, scaling: float
+def _by_run(
+    packed: PackedContext, query: Tensor, key: Tensor, value: Tensor, slots: tuple[Tensor, Tensor] | None, scaling: float
 ) -> Tensor:
-    """softmax(Q [K_z ; K]^T scale) [V_z ; V] for rows with z; every token sees the slots here. Returns [R, L, heads, d]."""
-    length = query.shape[2]
-    key, value = (
-        torch.cat([slots[:, module.psa_slot].transpose(1, 2).to(real.dtype), real], dim=2)
-        for slots, real in ((psa.terms.k, key), (psa.terms.v, value))
+    """One SDPA call per run; slots: K_z and V_z, each [R, kv_heads, k_slots, d]."""
+    return torch.cat([_attend(run, query, key, value, slots, scaling) for run in packed.forest.runs], dim=2)
+
+
+def _attend(run: Run, query: Tensor, key: Tensor, value: Tensor, slots: tuple[Tensor, Tensor] | None, scaling: float) -> Tensor:
+    query = query[:, :, run.low : run.high]
+    carried = slots if run.latent is not None else None
+    ranges = (*run.prefix, (run.low, run.high))
+    if len(ranges) == 1 and carried is None:
+        mine = (side[:, :, run.low : run.high] for side in (key, value))
+        return scaled_dot_product_attention(query, *mine, is_causal=True, scale=scaling, enable_gqa=True)
+    keys, values = (
+        torch.cat([*([] if carried is None else [carried[i][run.latent][None]]), *(side[:, :, a:b] for a, b in ranges)], dim=2)
+        for i, side in enumerate((key, value))
     )
-    if mask is None:
-        mask = torch.ones(length, length, dtype=torch.bool, device=query.device).tril()[None, None]
-    seen = mask.new_ones(()) if mask.dtype == torch.bool else mask.new_zeros(())
-    mask = torch.cat([seen.expand(*mask.shape[:-1], key.shape[2] - length), mask], dim=-1)
-    key, value = (repeat_kv(x, module.num_key_value_groups) for x in (key, value))
-    return scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scaling).transpose(1, 2)
+    length = run.high - run.low
+    before = keys.shape[2] - length
+    mask = torch.ones(length, keys.shape[2], dtype=torch.bool, device=query.device).tril(before)
+    group = query.shape[1] // keys.shape[1]
+    return scaled_dot_product_attention(query, repeat_kv(keys, group), repeat_kv(values, group), attn_mask=mask, scale=scaling)
+
+
+def _by_block(
+    packed: PackedContext, query: Tensor, key: Tensor, value: Tensor, slots: tuple[Tensor, Tensor] | None, scaling: float
+) -> Tensor:
+    """FlexAttention over the whole row, all slots before the real keys."""
+    mask = packed.plain_mask
+    if slots is not None:
+        key, value = (
+            torch.cat([rows.transpose(0, 1).flatten(1, 2)[None], real], dim=2) for rows, real in zip(slots, (key, value), strict=True)
+        )
+        mask = packed.block_mask
+    return compile_friendly_flex_attention(
+        query, key, value, training=torch.is_grad_enabled(), block_mask=mask, scale=scaling, enable_gqa=True
+    )
+
+
+def _block_mask(forest: Forest, *, slots: int) -> BlockMask:
+    """Which key j a query i sees: slots of its own latent, and real tokens of its own path."""
+    exits, latent_of = forest.exits, forest.latent_of
+    extra = slots * (0 if forest.latents is None else forest.latents.shape[0])
+
+    def sees(batch: Tensor, head: Tensor, i: Tensor, j: Tensor) -> Tensor:
+        real = (j - extra).clamp_min(0)
+        on_path = (j >= extra) & (real <= i) & (i < exits[real])
+        return on_path | ((j < extra) & (torch.div(j, max(1, slots), rounding_mode="floor") == latent_of[i]))
+
+    return create_block_mask(sees, None, None, forest.tokens, extra + forest.tokens, device=forest.ids.device)

@@ -5,6 +5,7 @@ import math
 import pytest
 import ray
 import torch
+from safetensors.torch import save_file
 
 from ib_lpo.fleet.base import FleetError
 from ib_lpo.fleet.config import ClusterConfig
@@ -18,7 +19,7 @@ from tests.learner.tiny import forest, manifest, save_policy
 from tests.learner.workers import Holder, StaleGradientProbe
 
 pytestmark = pytest.mark.slow
-STEPS = [forest(seed) for seed in range(3)]
+STEPS = [forest(seed, questions=3) for seed in range(3)]
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +61,9 @@ def two_ranks(fleet, holder, policy_path, tmp_path_factory):
     settings = manifest(policy_path, ranks=2, epochs=2)
     run = Recorded(LearnerGroup(fleet, settings, "cpu"), holder)
     run.manifest, run.root = settings, tmp_path_factory.mktemp("checkpoints")
-    for step, trees in enumerate(STEPS):
+    for step, trees in enumerate(STEPS, start=1):
         run.update(trees, step)
-        if step == 1:
+        if step == 2:
             write_checkpoint(run.root, step, run.group.save, {"step": step}, keep=2)
     run.final = run.weights()
     return run
@@ -75,7 +76,7 @@ def differences(a, b):
 def assert_same_training(a, b):
     """AdamW divides by |gradient|: where that is near 0, rounding shows as a share of lr = 1e-3. The mean is far below."""
     apart = differences(a, b)
-    assert apart.max() < 2e-5 and apart.mean() < 1e-8
+    assert apart.max() < 5e-5 and apart.mean() < 1e-8
 
 
 def test_two_ranks_equal_plain_pytorch(two_ranks):
@@ -112,27 +113,63 @@ def test_measurements_equal_the_reference(two_ranks):
     assert want["mismatch/z_gap"] > 0.01
 
 
-def test_one_rank_and_another_micro_batch_give_the_same(fleet, holder, policy_path, two_ranks):
-    settings = manifest(policy_path, ranks=1, micro_batch=5, epochs=2, gradient_checkpointing=True)
+PACKED_OTHERWISE = {"tree_token_ratio", "padding", "waiting", "micro_batches"}
+
+
+@pytest.mark.parametrize(
+    "otherwise",
+    [
+        {"max_tokens_per_micro_batch": 400, "gradient_checkpointing": True},
+        {"max_tokens_per_micro_batch": 55, "packing": "flat"},
+    ],
+    ids=["trees in large micro-batches, checkpointing", "flat"],
+)
+def test_one_rank_and_another_packing_give_the_same(fleet, holder, policy_path, two_ranks, otherwise):
+    settings = manifest(policy_path, ranks=1, epochs=2, **otherwise)
     run = Recorded(LearnerGroup(fleet, settings, "cpu"), holder)
-    for step, trees in enumerate(STEPS):
+    for step, trees in enumerate(STEPS, start=1):
         run.update(trees, step)
     assert_same_training(run.weights(), two_ranks.final)
     for one, two in zip(run.metrics, two_ranks.metrics, strict=True):
         assert one.keys() == two.keys()
-        for name in one.keys() - {"update/seconds"}:
+        for name in one.keys() - {"update/seconds"} - {f"learner/{name}" for name in PACKED_OTHERWISE}:
             assert one[name] == pytest.approx(two[name], rel=1e-3, abs=1e-5), name
+    for name in PACKED_OTHERWISE - {"waiting"}:
+        assert [m[f"learner/{name}"] for m in run.metrics] != [m[f"learner/{name}"] for m in two_ranks.metrics], name
     with pytest.raises(CheckpointError, match=r"written by 2 ranks, this run has 1; set learner.ranks=2"):
         run.group.load(newest_complete(two_ranks.root)[0])
     with pytest.raises(CheckpointError, match=r"no learner.json"):
         run.group.load(two_ranks.root)
 
 
+def test_conditioned_training_moves_the_maps_too(fleet, holder, policy_path, two_ranks, tmp_path):
+    """latent.offpolicy=condition on 2 ranks and trees, with mini-batches, a KL term and another normaliser, against plain PyTorch."""
+    weights = {name: two_ranks.final[name] * 0.5 for name in ("psa.kv", "psa.norm")}
+    save_file(weights, tmp_path / "psa.safetensors")
+    learner = {"psa_lr": 4e-3, "kl": {"coefficient": 0.2}, "loss": {"normaliser": "sequence_mean", "clip_high": 0.4}, "mini_batches": 2}
+    settings = manifest(policy_path, ranks=2, latent={"offpolicy": "condition", "psa_weights": tmp_path / "psa.safetensors"}, **learner)
+    run = Recorded(LearnerGroup(fleet, settings, "cpu"), holder)
+    for step, trees in enumerate(STEPS[:2], start=1):
+        run.update(trees, step)
+    want, history = train(settings, STEPS[:2], weights)
+    got = run.weights()
+    assert got.keys() == want.keys()
+    assert_same_training(got, want)
+    assert differences(got, weights).mean() > 1e-3, "the maps are trained"
+    for metrics, expected in zip(run.metrics, history, strict=True):
+        total = metrics["loss/policy"] + metrics["loss/self_reward"] + metrics["loss/kl_penalty"]
+        assert total == pytest.approx(expected["loss"], rel=1e-4, abs=1e-6)
+        assert metrics["loss/grad_norm"] == pytest.approx(expected["grad_norm"], rel=1e-4)
+        assert 0 < metrics["loss/kl_penalty"] < metrics["loss/kl"]
+        assert metrics["loss/optimiser_steps"] == 2.0 and metrics["loss/psa_lr"] > metrics["loss/lr"]
+    assert run.metrics[0]["mismatch/z_gap"] > 0.01
+
+
 def test_resume_in_new_processes_is_bitwise_the_same(fleet, holder, two_ranks):
     run = Recorded(LearnerGroup(fleet, two_ranks.manifest, "cpu"), holder)
     path, state = newest_complete(two_ranks.root)
-    assert run.group.load(path) == state["step"] == 1
-    run.update(STEPS[2], 2)
+    assert run.group.load(path) == state["step"] == 2
+    run.update(STEPS[2], 3)
     weights = run.weights()
     assert all(torch.equal(weights[name], two_ranks.final[name]) for name in two_ranks.final)
     for name in run.metrics[0].keys() - {"update/seconds"}:
@@ -145,10 +182,10 @@ def test_nothing_to_learn_leaves_every_bit(two_ranks):
     for tree in flat:
         for t in tree.kept:
             t.advantage = 0.0
-    metrics = two_ranks.group.update(flat, 3)
+    metrics = two_ranks.group.update(flat, 4)
     assert metrics["update/no_signal"] == 1.0 and metrics["update/tokens"] > 0 and metrics["mismatch/mean_abs"] > 0
     assert metrics["update/version_lag"] == two_ranks.version, "sampled by version 0"
-    assert two_ranks.group.update([], 4)["update/no_signal"] == 1.0
+    assert two_ranks.group.update([], 5)["update/no_signal"] == 1.0
     after = two_ranks.weights()
     assert all(torch.equal(before[name], after[name]) for name in before)
 
@@ -157,7 +194,7 @@ def test_a_gradient_that_is_not_finite_is_skipped_and_counted(two_ranks):
     before = two_ranks.weights()
     broken = forest(8)
     broken[0].kept[0].logprobs[0] = math.nan
-    metrics = two_ranks.group.update(broken, 5)
+    metrics = two_ranks.group.update(broken, 6)
     assert metrics["loss/skipped_steps"] == 2.0 and "loss/grad_norm" not in metrics
     after = two_ranks.weights()
     assert all(torch.equal(before[name], after[name]) for name in before)
@@ -186,4 +223,4 @@ def test_a_parameter_unused_in_a_step_does_not_move_again(fleet):
 def test_a_dead_rank_is_an_error_that_names_it(two_ranks):
     ray.kill(two_ranks.group._ranks[1].actor)
     with pytest.raises(FleetError, match=r"learner-1\.update: the worker died"):
-        two_ranks.group.update(forest(9), 6)
+        two_ranks.group.update(forest(9), 7)

@@ -35,18 +35,26 @@ def save_policy(path: Path, *, tied: bool = True) -> Path:
     return path
 
 
-def manifest(path: Path, *, ranks: int, **learner) -> Manifest:
+def manifest(path: Path, *, ranks: int, latent: dict | None = None, **learner) -> Manifest:
     return validate(
         {
             "name": "learner-test",
             "steps": 3,
             "model": {"path": str(path)},
-            "latent": {"dim": DIM, "psa": {"layers": 1, "k_slots": 2, "tau": 6.0, "init_std": 1.0}},
+            "latent": {"dim": DIM, "psa": {"layers": 1, "k_slots": 2, "tau": 6.0, "init_std": 1.0}, **(latent or {})},
             "ib": {"self_reward_weight": 0.05},
-            "rollout": {"temperature": 0.8},
+            "rollout": {"temperature": 0.8, "max_prompt_tokens": 12, "max_response_tokens": 28},
             "weights": {"bucket_mb": 0.05},
             "cluster": {"group_deadline_s": 60, "call_deadline_s": 120, "rank_cpus": 0.1},
-            "learner": {"ranks": ranks, "lr": 1e-3, "micro_batch": 2, "warmup_steps": 2, "logprob_chunk": 7, "grad_clip": 0.5, **learner},
+            "learner": {
+                "ranks": ranks,
+                "lr": 1e-3,
+                "max_tokens_per_micro_batch": 40,
+                "warmup_steps": 2,
+                "logprob_chunk": 7,
+                "grad_clip": 0.5,
+                **learner,
+            },
         }
     )
 
@@ -96,5 +104,5 @@ def tree(seed: int, *, latent: bool = True) -> RolloutTree:
 def forest(seed: int, *, questions: int = 2, latent: bool = True) -> list[RolloutTree]:
     """Trees with assigned advantages."""
     trees = [tree(100 * seed + i, latent=latent) for i in range(questions)]
-    assign_advantages(trees, AdvantageConfig())
+    assign_advantages(trees, AdvantageConfig(), max_response_tokens=28)
     return trees

@@ -5,9 +5,11 @@ from types import SimpleNamespace
 import torch
 from torch import nn
 
-from ib_lpo.learner import step
-from ib_lpo.learner.config import LearnerConfig, LossConfig
+from ib_lpo.learner import step, zero
+from ib_lpo.learner.config import KlConfig, LearnerConfig
+from ib_lpo.learner.loss_config import GrpoLoss
 from ib_lpo.learner.measure import Measured
+from ib_lpo.learner.packing import Totals
 from ib_lpo.learner.tally import Tally
 from ib_lpo.weights.bucket import Bucket, Receipt, unpack
 from ib_lpo.weights.fingerprint import fingerprint
@@ -38,16 +40,16 @@ class Holder:
 
 
 class Branches(nn.Module):
-    """A stand-in policy of two parameters, the second of which takes part only while `both` is set."""
+    """A stand-in policy of two parts, the second of which takes part only while `both` is set."""
 
     def __init__(self):
         super().__init__()
-        self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.first, self.second, self.maps = nn.Linear(4, 4), nn.Linear(4, 4), None
         self.both = True
 
-    def forward(self, ids, source, targets):
-        x = self.first(ids.float())
-        x = (x + self.second(ids.float())) if self.both else x
+    def forward(self, x):
+        """x float [1, 4]. Stands for log-probs and entropies, [4]."""
+        x = (self.first(x) + self.second(x)) if self.both else self.first(x)
         return x.flatten(), x.flatten()
 
 
@@ -56,8 +58,6 @@ class StaleGradientProbe:
 
     def run(self) -> list[dict[str, float]]:
         """Largest change of each parameter in each step."""
-        from ib_lpo.learner import zero
-
         zero.join_group(*zero.free_endpoint(), rank=0, world=1, deadline_s=60)
         torch.manual_seed(0)
         module = Branches()
@@ -72,9 +72,15 @@ class StaleGradientProbe:
         return moved
 
     def _step(self, engine) -> None:
-        objective = step.Objective(loss=LossConfig(), truncated_is=False, self_reward_weight=0.0)
+        objective = step.Objective(config=GrpoLoss(), kl=KlConfig(), latent_is=False, self_reward_weight=0.0, max_response_tokens=4)
         batch = SimpleNamespace(
-            ids=torch.ones(1, 4), source=None, targets=None, behaviour=torch.zeros(4), advantages=torch.tensor([1.0, 1.0, -1.0, 1.0])
+            trained=torch.ones(1, 4),
+            behaviour=torch.zeros(4),
+            advantages=torch.tensor([1.0, 1.0, -1.0, 1.0]),
+            sequence=torch.zeros(4, dtype=torch.int64),
         )
-        measured = Measured(batch, engine(batch.ids, None, None)[0].detach())
-        step.take_step(engine, [measured], objective, tokens=4.0, world=1, tally=Tally(sums=step.SUMS, device="cpu"))
+        logprobs, entropy = (values.detach() for values in engine(batch.trained))
+        measured = Measured(batch, old=logprobs, sampled=logprobs, entropy=entropy, reference=None)
+        tally = Tally(sums=objective.sums, device="cpu")
+        totals = Totals(tokens=4, sequences=1, signal=True)
+        step.take_step(engine, [measured], [torch.ones(4, dtype=torch.bool)], objective, totals=totals, world=1, tally=tally)

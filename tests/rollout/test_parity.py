@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from ib_lpo.policy.psa_attention import install, psa_context
-from tests.rollout.serving import BLOCK, latents, mixed_branches, policy, prompts, request, serve
+from ib_lpo.learner.model import PolicyModule
+from ib_lpo.policy.forest import Path, plant
+from ib_lpo.policy.packed_attention import install
+from tests.rollout.serving import BLOCK, TEMPERATURE, latents, mixed_branches, policy, prompts, request, serve
 
 pytestmark = pytest.mark.slow
 
@@ -61,18 +63,20 @@ def test_branches_read_their_prefix_from_the_cache(served, prefixes):
 
 
 def test_the_learner_side_computes_the_same_log_probs(served, prefixes):
-    model = policy(served.model.config.model_type)
-    install(model, served.maps.shape)
-    branch = mixed_branches(prefixes[2:3], per_prefix=2)[0]
-    generation = served.run([branch])[branch.id]
-    ids = torch.from_numpy(np.concatenate([branch.prefix_ids, generation.token_ids])).long()[None]
-    fork = len(branch.prefix_ids) - 1
-    terms = served.maps(torch.from_numpy(branch.latent)[None])
-    context = psa_context(terms, torch.tensor([0]), torch.tensor([fork]), ids.shape[1], served.manifest.latent.psa)
+    """Branches of one prefix, with and without z, and a root that shares a part of it, sampled by the engine and packed as one tree by the learner."""
+    base = policy(served.model.config.model_type)
+    install(base, served.maps.shape)
+    learner = PolicyModule(base, served.maps, served.manifest.latent.psa, temperature=TEMPERATURE, chunk=16)
+    requests = [*mixed_branches(prefixes[2:3]), request("root", prefixes[2][:20], seed=3, tokens=40)]
+    generations = served.run(requests)
+    paths = [
+        Path(ids=np.concatenate([r.prefix_ids, generations[r.id].token_ids]), start=len(r.prefix_ids), latent=r.latent) for r in requests
+    ]
     with torch.no_grad():
-        logits = model(ids, psa=context).logits[0, fork:-1] / branch.temperature
-    logprobs = logits.log_softmax(-1).gather(-1, ids[0, fork + 1 :, None]).squeeze(-1)
-    assert float((logprobs - torch.from_numpy(generation.logprobs)).abs().max()) < 1e-4
+        logprobs, entropies = learner(plant(paths, share=True))
+    for got, want in ((logprobs, "logprobs"), (entropies, "entropies")):
+        reported = np.concatenate([getattr(generations[r.id], want) for r in requests])
+        assert float((got - torch.from_numpy(reported)).abs().max()) < 1e-4, want
 
 
 def test_generations_report_length_version_and_status(served, prefixes):
