@@ -46,11 +46,11 @@ class Assembly:
         """Verdicts of (response, gold answer) pairs."""
         return self.verifier.call("grade", items).result()
 
-    def questions(self, step: int) -> list[Question]:
-        """The training questions of a step (from 1): a pure function of manifest and step, so a resume needs no data state."""
+    def questions(self, batch: int) -> list[Question]:
+        """The training questions of a batch (counted from 0 over the whole run): a pure function of manifest and batch."""
         data, train = self.manifest.data, self.sets.train
-        per_step = data.questions_per_step
-        chosen = batch_indices(step - 1, questions=len(train), per_step=per_step, seed=self.manifest.seed, shuffle=data.shuffle)
+        per_batch = data.questions_per_step
+        chosen = batch_indices(batch, questions=len(train), per_batch=per_batch, seed=self.manifest.seed, shuffle=data.shuffle)
         return [train[i] for i in chosen]
 
 

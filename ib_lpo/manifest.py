@@ -18,7 +18,8 @@ from ib_lpo.fleet.config import ClusterConfig
 from ib_lpo.latent.config import LatentConfig
 from ib_lpo.learner.config import CheckpointConfig, LearnerConfig
 from ib_lpo.policy.config import ModelConfig
-from ib_lpo.rollout.config import RESERVED_ROWS, RolloutConfig
+from ib_lpo.requirements import problems
+from ib_lpo.rollout.config import RolloutConfig
 from ib_lpo.scoring.config import FilterConfig, IbConfig, VerifierConfig
 from ib_lpo.section import Section
 from ib_lpo.weights.config import WeightsConfig
@@ -73,59 +74,10 @@ class Manifest(Section):
         return -(-self.branching.branches // 2) if self.filter.keep is None else self.filter.keep
 
     @model_validator(mode="after")
-    def _sizes_fit(self) -> "Manifest":
-        problems = [text for holds, text in self._requirements() if not holds]
-        if problems:
-            raise ValueError("\n".join(problems))
+    def _sections_fit(self) -> "Manifest":
+        if found := problems(self):
+            raise ValueError("\n".join(found))
         return self
-
-    def _requirements(self) -> list[tuple[bool, str]]:
-        r, b, c = self.rollout, self.branching, self.cluster
-        context, slots = self.model.max_context, self.latent.psa.k_slots
-        latents = -(-self.data.questions_per_step // r.engines) * b.roots * b.branches
-        trajectories = b.roots * (1 + b.branches) * self.data.questions_per_step
-        return [
-            (
-                self.keep_per_root <= b.branches,
-                f"filter.keep={self.filter.keep}: more than branching.branches={b.branches}; keep at most {b.branches}",
-            ),
-            (
-                context is None or r.max_prompt_tokens + r.max_response_tokens <= context,
-                f"rollout.max_prompt_tokens={r.max_prompt_tokens} + rollout.max_response_tokens={r.max_response_tokens} exceed "
-                f"model.max_context={context}; lower one of them",
-            ),
-            (
-                self.latent.kind != "cvae" or self.latent.weights is not None,
-                "latent.kind=cvae: needs latent.weights, a directory with cvae.safetensors and cvae.json",
-            ),
-            (
-                self.latent.kind == "none" or latents <= (RESERVED_ROWS - 1) ** slots,
-                f"latent.psa.k_slots={slots}: one engine gets {latents} latents in a step, and {slots} slots tell "
-                f"{(RESERVED_ROWS - 1) ** slots} apart; use more slots",
-            ),
-            (
-                r.max_running <= r.max_batched_tokens,
-                f"rollout.max_running={r.max_running}: every running sequence needs a token of rollout.max_batched_tokens="
-                f"{r.max_batched_tokens}; lower it, or raise that",
-            ),
-            (
-                c.mode != "local" or (r.engines == 1 and self.learner.ranks == 1),
-                f"cluster.mode=local: one process holds rollout.engines={r.engines} and learner.ranks={self.learner.ranks}; "
-                "set both to 1, or cluster.mode=ray",
-            ),
-            (
-                trajectories >= self.learner.ranks,
-                f"learner.ranks={self.learner.ranks}: more than the {trajectories} trajectories of a step; lower it",
-            ),
-            (
-                "{q}" in self.data.template,
-                f"data.template={self.data.template!r}: has no {{q}}, so the question would be lost; add it",
-            ),
-            (
-                self.ib.reference_model is None or self.ib.scorer == "reference",
-                "ib.reference_model: only used with ib.scorer=reference; set that, or remove the model",
-            ),
-        ]
 
 
 def load(path: Path | str, overrides: Sequence[str] = ()) -> Manifest:
@@ -195,11 +147,27 @@ def _apply(values: dict[str, Any], override: str) -> None:
     values[leaf] = value
 
 
+_UNIONS = (("learner", "loss"),)  # sections with one set of keys per kind: pydantic puts the kind after them in an error's location
+
+
 def _explain(error: Any) -> str:
-    key = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "extra_forbidden":
-        return f"{key}: unknown key; remove it or check its spelling (value {error['input']!r})"
-    if error["type"] == "missing":
-        return f"{key}: required, but absent; add it"
+    location, kind = error["loc"], None
+    if location[:2] in _UNIONS and len(location) > 2:
+        kind, location = location[2], (*location[:2], *location[3:])
+    key = ".".join(str(part) for part in location)
+    match error["type"]:
+        case "extra_forbidden" if kind is not None:
+            return (
+                f"{key}: {'.'.join(location[:2])}.kind={kind!r} has no such key; remove it or check its spelling (value {error['input']!r})"
+            )
+        case "extra_forbidden":
+            return f"{key}: unknown key; remove it or check its spelling (value {error['input']!r})"
+        case "missing":
+            return f"{key}: required, but absent; add it"
+        case "union_tag_invalid":
+            kinds = error["ctx"]["expected_tags"].replace("'", "")
+            return f"{key}.kind={error['ctx']['tag']!r}: unknown; use one of {kinds}"
+        case "union_tag_not_found":
+            return f"{key}={error['input']!r}: expected a mapping of keys to values with a `kind`; write {key}.kind=..."
     message = error["msg"].removeprefix("Value error, ")
     return f"{key}={error['input']!r}: {message}" if key else message

@@ -80,6 +80,7 @@ def line(step: int, metrics: Metrics) -> str:
         f"step {step:>4}",
         f"reward {_show(metrics, 'grade/reward', '.3f')}",
         f"held-out {_show(metrics, 'held_out/accuracy', '.3f')}" if "held_out/accuracy" in metrics else "",
+        f"batches {metrics['sampling/batches']:.0f}" if metrics.get("sampling/batches", 1) > 1 else "",
         f"forks {_show(metrics, 'grow/forks', '.0f')}",
         f"kept/pruned {_show(metrics, 'filter/kept', '.0f')}/{_show(metrics, 'filter/pruned', '.0f')}",
         f"H {_show(metrics, 'grow/entropy', '.3f')}",
@@ -101,6 +102,9 @@ def summary_table(first: Metrics, last: Metrics, totals: Metrics) -> Table:
     table.add_row("mean entropy, nats", *_ends(first, last, "grow/entropy", ".3f"), _show(totals, "grow/entropy", ".3f"))
     table.add_section()
     for label, metric, form in (
+        ("questions drawn", "sampling/questions", ",.0f"),
+        ("of them dropped: no signal", "sampling/silent", ",.0f"),
+        ("of them dropped: step was full", "sampling/surplus", ",.0f"),
         ("forks", "grow/forks", ",.0f"),
         ("roots left unforked", "grow/unforked", ",.0f"),
         ("trajectories kept", "filter/kept", ",.0f"),
@@ -111,6 +115,8 @@ def summary_table(first: Metrics, last: Metrics, totals: Metrics) -> Table:
         ("weight syncs", "publish/syncs", ",.0f"),
     ):
         table.add_row(label, "", "", _show(totals, metric, form))
+    for metric in sorted(name for name, value in totals.items() if name.startswith("alarms/") and value):
+        table.add_row(f"steps with alarm: {metric.removeprefix('alarms/')}", "", "", _show(totals, metric, ",.0f"))
     table.add_section()
     timed = [name.removeprefix("seconds/") for name in totals if name.startswith("seconds/")]
     for phase in sorted(timed, key=lambda name: PHASES.index(name) if name in PHASES else len(PHASES)):

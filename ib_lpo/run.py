@@ -3,7 +3,8 @@
     runs/<name>/manifest.yaml  metrics.jsonl  trees/step-000012.parquet  checkpoints/step-000012/  wandb/
 
 Steps count from 1. A step is recorded in this order: trees, metrics, checkpoint when due. A resumed run drops the metrics of steps after
-its checkpoint, so whenever a run is killed, each step ends up there exactly once.
+its checkpoint, so whenever a run is killed, each step ends up there exactly once. Besides the learner's state a checkpoint holds two
+numbers: the step, and how many batches of questions were drawn; all else that a run needs to go on is a function of them.
 """
 
 from contextlib import AbstractContextManager
@@ -11,6 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from ib_lpo.alarms import raise_alarms
 from ib_lpo.assembly import Assembly
 from ib_lpo.errors import UserError
 from ib_lpo.learner.checkpoint import newest_complete, write_checkpoint
@@ -23,7 +25,7 @@ from ib_lpo.tree_store import write_trees
 
 
 class Run:
-    """Records steps, writes checkpoints, and knows how many steps are done."""
+    """Records steps, writes checkpoints, and knows how many steps are done and how many batches of questions are drawn."""
 
     def __init__(self, manifest: Manifest, *, resume: bool):
         self._manifest = manifest
@@ -36,8 +38,10 @@ class Run:
             _require_same(manifest, self._directory / "manifest.yaml")
         self._checkpoint = None if found is None else found[0]
         self.done: int = 0 if found is None else found[1]["step"]
+        self._drawn: int = 0 if found is None else found[1].get("batches", self.done)  # a checkpoint without it: one batch a step
         self._display = StepDisplay(manifest.steps, self.done)
         self._tracker = Tracker(self._directory, manifest, resume_from=self.done if found else None)
+        self._lines = read_metrics(self._tracker.path)
 
     def __enter__(self) -> "Run":
         nothing = " (no checkpoint to resume from)" if self._resume else ""
@@ -61,17 +65,27 @@ class Run:
         """Show and time a phase of the step; its seconds are recorded with the step."""
         return self._display.phase(name)
 
+    def next_batch(self) -> int:
+        """The number, from 0, of the next batch of questions, which is drawn with this call."""
+        self._drawn += 1
+        return self._drawn - 1
+
     def log_start(self, metrics: dict[str, float]) -> None:
         """Record what is known of the starting policy, as step 0."""
         self._tracker.log(0, metrics | self._display.seconds)
         self._display.begin()
 
     def record(self, step: int, trees: list[RolloutTree], metrics: dict[str, float], parts: Assembly) -> None:
-        """Write the step's trees and metrics, and a checkpoint when one is due; its seconds count towards the next step."""
+        """Write the step's trees and metrics, tell alarms, save a checkpoint when due; its seconds count towards the next step."""
         write_trees(self._directory / "trees" / f"step-{step:06d}.parquet", trees, step, decode=parts.decode)
         metrics |= self._display.seconds
+        alarms, told = raise_alarms(self._lines, metrics, self._manifest.learner)
+        metrics |= alarms
+        self._lines.append(metrics)
         self._tracker.log(step, metrics)
         self._display.done(step, metrics)
+        for text in told:
+            say(f"ALARM step {step}: {text}")
         self.done = step
         every = self._manifest.checkpoint.every
         if every > 0 and (step % every == 0 or step == self._manifest.steps):
@@ -88,7 +102,9 @@ class Run:
             (directory / "learner").mkdir()
             parts.learner.save((directory / "learner").resolve())
 
-        write_checkpoint(self._directory / "checkpoints", step, save, {"step": step}, keep=self._manifest.checkpoint.keep)
+        write_checkpoint(
+            self._directory / "checkpoints", step, save, {"step": step, "batches": self._drawn}, keep=self._manifest.checkpoint.keep
+        )
 
 
 # Sections that do not change what is learnt.
@@ -107,8 +123,11 @@ _MAY_CHANGE = {
 def _require_same(manifest: Manifest, recorded: Path) -> None:
     """Raise UserError when a resumed run would not be the run that wrote the checkpoint."""
     old, new = load(recorded).model_dump(mode="json"), manifest.model_dump(mode="json")
-    changed = [key for key in new if key not in _MAY_CHANGE and old.get(key) != new[key]]
-    problems = [f"{key}: was {_difference(old.get(key), new[key])}" for key in changed]
+    scheduled = manifest.learner.lr_schedule != "constant"
+    may_change = _MAY_CHANGE - {"steps"} if scheduled else _MAY_CHANGE
+    changed = [key for key in new if key not in may_change and old.get(key) != new[key]]
+    reasons = {"steps": f" (learner.lr_schedule={manifest.learner.lr_schedule} ends at the last step)"}
+    problems = [f"{key}: was {_difference(old.get(key), new[key])}{reasons.get(key, '')}" for key in changed]
     if problems:
         raise UserError("\n".join(f"{p}; resume with the recorded value ({recorded}), or start over with --fresh" for p in problems))
 

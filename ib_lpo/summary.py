@@ -4,7 +4,18 @@ from collections.abc import Mapping, Sequence
 
 Line = Mapping[str, float]
 
-_SUMS = ("grow/forks", "grow/unforked", "grow/cache_misses", "filter/kept", "filter/pruned", "grade/unverifiable", "publish/syncs")
+_SUMS = (
+    "sampling/questions",
+    "sampling/silent",
+    "sampling/surplus",
+    "grow/forks",
+    "grow/unforked",
+    "grow/cache_misses",
+    "filter/kept",
+    "filter/pruned",
+    "grade/unverifiable",
+    "publish/syncs",
+)
 _MEANS = ("grade/reward", "grow/entropy", "grow/cached_share", "mismatch/mean_abs", "mismatch/z_gap")
 _LARGEST = ("mismatch/max_abs",)
 
@@ -21,9 +32,9 @@ def ends(lines: Sequence[Line]) -> tuple[dict[str, float], dict[str, float]]:
 
 
 def totals(lines: Sequence[Line]) -> dict[str, float]:
-    """Sums of counts and seconds, means of means, the largest of largests; steps without the metric are left out."""
-    timed = sorted({name for line in lines for name in line if name.startswith("seconds/")})
-    kinds = [(name, sum) for name in (*_SUMS, *timed)] + [(name, _mean) for name in _MEANS] + [(name, max) for name in _LARGEST]
+    """Sums of counts, alarms and seconds, means of means, the largest of largests; steps without the metric are left out."""
+    found = sorted({name for line in lines for name in line if name.startswith(("seconds/", "alarms/"))})
+    kinds = [(name, sum) for name in (*_SUMS, *found)] + [(name, _mean) for name in _MEANS] + [(name, max) for name in _LARGEST]
     values = {name: [line[name] for line in lines if line.get(name) is not None] for name, _ in kinds}
     return {name: reduce(values[name]) for name, reduce in kinds if values[name]}
 

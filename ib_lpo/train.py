@@ -8,17 +8,19 @@
     update   GRPO on what was kept                                     Learner ranks (ZeRO-3)
     publish  the new weights, verified, to engines and scorer          Learner -> RolloutEngines, IBScorer
 
-Steps count from 1; step k is grown by policy version k-1 and publishes version k. Each phase waits for the one before it: no
-trajectory is older than its update.
+With data.batches_per_step > 1 (dynamic sampling) grow and grade repeat until enough questions have signal. Steps count from 1; step k is
+grown by policy version k-1 and publishes version k. Each phase waits for the one before it: no trajectory is older than its update.
 """
 
 from ib_lpo.assembly import Assembly, assemble
+from ib_lpo.branching.growth import growth_metrics
+from ib_lpo.branching.sampling import Harvest
 from ib_lpo.held_out import accuracy, due
 from ib_lpo.learner.advantages import assign_advantages
 from ib_lpo.manifest import Manifest
 from ib_lpo.run import Run
 from ib_lpo.scoring.filter import filter_branches
-from ib_lpo.scoring.grade import grade_trees
+from ib_lpo.scoring.grade import grade_trees, grading_metrics
 from ib_lpo.scoring.score import apply_scores
 from ib_lpo.tree import RolloutTree
 
@@ -42,19 +44,32 @@ def train(manifest: Manifest, *, resume: bool = False) -> None:
 
 def one_step(step: int, run: Run, parts: Assembly) -> tuple[list[RolloutTree], dict[str, float]]:
     """Steps 1 to 7 of method.md; returns the finished trees and the step's metrics."""
-    with run.phase("grow"):
-        trees, metrics = parts.scheduler.call("grow", step, parts.questions(step)).result()
-    with run.phase("grade"):
-        metrics |= grade_trees(trees, parts.grade, parts.decode) | parts.verifier.call("stats").result()
+    trees, metrics = grow_and_grade(step, run, parts)
     with run.phase("score"):
         if parts.scorer is not None:
             metrics |= apply_scores(trees, parts.scorer.call("score", trees).result())
     with run.phase("filter"):
         metrics |= filter_branches(trees, parts.manifest)
     with run.phase("advantages"):
-        metrics |= assign_advantages(trees, parts.manifest.learner.advantage)
+        manifest = parts.manifest
+        metrics |= assign_advantages(trees, manifest.learner.advantage, max_response_tokens=manifest.rollout.max_response_tokens)
     with run.phase("update"):
         metrics |= parts.learner.update(trees, step)
     with run.phase("publish"):
         metrics |= parts.learner.publish(step, parts.receivers)
     return trees, metrics
+
+
+def grow_and_grade(step: int, run: Run, parts: Assembly) -> tuple[list[RolloutTree], dict[str, float]]:
+    """The graded trees that the step trains on, and metrics of all that were grown for it."""
+    data = parts.manifest.data
+    harvest = Harvest(wanted=data.questions_per_step, budget=data.batches_per_step)
+    while not harvest.complete:
+        questions = harvest.fresh(parts.questions(run.next_batch()))
+        with run.phase("grow"):
+            trees = parts.scheduler.call("grow", step, questions).result()
+        with run.phase("grade"):
+            grade_trees(trees, parts.grade, parts.decode)
+        harvest.add(trees)
+    metrics = growth_metrics(harvest.grown, parts.manifest.rollout.block_size) | grading_metrics(harvest.grown) | harvest.metrics()
+    return harvest.kept(), metrics | parts.verifier.call("stats").result()

@@ -28,6 +28,8 @@ class GrowthPlan:
     branching: BranchingConfig
     max_response_tokens: int
     temperature: float
+    top_p: float
+    top_k: int | None
     engines: int
     seed_path: tuple[object, ...]  # (run seed, step, purpose)
 
@@ -138,6 +140,8 @@ class Growth:
             max_new_tokens=self._plan.max_response_tokens - expected.prefix_ids.size,
             seed=expected.seed,
             temperature=self._plan.temperature,
+            top_p=self._plan.top_p,
+            top_k=self._plan.top_k,
             latent=expected.latent,
         )
 
@@ -175,3 +179,24 @@ def _trajectory(generation: Generation, expected: _Expected) -> Trajectory:
         status=generation.status,
         cached_tokens=generation.cached_tokens,
     )
+
+
+def growth_metrics(trees: list[RolloutTree], block_size: int) -> dict[str, float]:
+    """Counts and means over a step's trees, under `grow/`; entropies in nats, lengths in tokens."""
+    trajectories = [t for tree in trees for t in tree.trajectories]
+    branches = [(len(tree.question.prompt_ids) + t.prefix_ids.size, t) for tree in trees for t in tree.trajectories if t.parent]
+    owed = [(length - 1) // block_size * block_size for length, _ in branches]
+    entropies = np.concatenate([t.entropies for t in trajectories])
+    return {
+        "grow/roots": len(trajectories) - len(branches),
+        "grow/branches": len(branches),
+        "grow/forks": len({t.parent for _, t in branches}),
+        "grow/unforked": sum(tree.unforked for tree in trees),
+        "grow/tokens": int(entropies.size),
+        "grow/entropy": float(entropies.mean()),
+        "grow/fork_entropy": float(np.mean([t.fork.entropy for _, t in branches])) if branches else 0.0,
+        "grow/response_tokens": float(np.mean([t.response_ids.size for t in trajectories])),
+        "grow/truncated": float(np.mean([t.status is Status.TRUNCATED for t in trajectories])),
+        "grow/cached_share": sum(t.cached_tokens for _, t in branches) / max(1, sum(length for length, _ in branches)),
+        "grow/cache_misses": sum(t.cached_tokens < least for (_, t), least in zip(branches, owed, strict=True)),
+    }

@@ -15,7 +15,7 @@ from ib_lpo.manifest import Manifest
 from ib_lpo.policy.load import load_tokenizer, text_decoder
 from ib_lpo.rollout.request import Generation, GenerationRequest
 from ib_lpo.scoring.answer_span import answer_start
-from ib_lpo.tree import Question, RolloutTree, Status
+from ib_lpo.tree import Question, RolloutTree
 
 
 class BranchScheduler:
@@ -31,10 +31,9 @@ class BranchScheduler:
     def ready(self) -> bool:
         return True
 
-    def grow(self, step: int, questions: list[Question]) -> tuple[list[RolloutTree], dict[str, float]]:
-        """Roots, forks, latents and branches of one training step; trees in the order of `questions`, and `grow/...` metrics."""
-        trees = self._run(questions, self._plan(step, "train"))
-        return trees, growth_metrics(trees, self._manifest.rollout.block_size)
+    def grow(self, step: int, questions: list[Question]) -> list[RolloutTree]:
+        """Roots, forks, latents and branches of one batch of a training step; trees in the order of `questions`."""
+        return self._run(questions, self._plan(step, "train"))
 
     def sample(self, step: int, questions: list[Question]) -> list[RolloutTree]:
         """Plain samples of the held-out check: no branches, no z. The engines forget them, as a resumed run never saw them."""
@@ -50,6 +49,8 @@ class BranchScheduler:
             branching=plain if held_out else m.branching,
             max_response_tokens=m.rollout.max_response_tokens,
             temperature=m.held_out.temperature if held_out else m.rollout.temperature,
+            top_p=1.0 if held_out else m.rollout.top_p,
+            top_k=None if held_out else m.rollout.top_k,
             engines=len(self._engines),
             seed_path=(m.seed, step, purpose),
         )
@@ -82,24 +83,3 @@ class BranchScheduler:
             return []
         forks = [LatentRequest(prefix_ids=s.prefix_ids, count=s.count, seed=s.seed) for s in sprouts]
         return self._sampler.call("sample", forks).result()
-
-
-def growth_metrics(trees: list[RolloutTree], block_size: int) -> dict[str, float]:
-    """Counts and means over a step's trees, under `grow/`; entropies in nats, lengths in tokens."""
-    trajectories = [t for tree in trees for t in tree.trajectories]
-    branches = [(len(tree.question.prompt_ids) + t.prefix_ids.size, t) for tree in trees for t in tree.trajectories if t.parent]
-    owed = [(length - 1) // block_size * block_size for length, _ in branches]
-    entropies = np.concatenate([t.entropies for t in trajectories])
-    return {
-        "grow/roots": len(trajectories) - len(branches),
-        "grow/branches": len(branches),
-        "grow/forks": len({t.parent for _, t in branches}),
-        "grow/unforked": sum(tree.unforked for tree in trees),
-        "grow/tokens": int(entropies.size),
-        "grow/entropy": float(entropies.mean()),
-        "grow/fork_entropy": float(np.mean([t.fork.entropy for _, t in branches])) if branches else 0.0,
-        "grow/response_tokens": float(np.mean([t.response_ids.size for t in trajectories])),
-        "grow/truncated": float(np.mean([t.status is Status.TRUNCATED for t in trajectories])),
-        "grow/cached_share": sum(t.cached_tokens for _, t in branches) / max(1, sum(length for length, _ in branches)),
-        "grow/cache_misses": sum(t.cached_tokens < least for (_, t), least in zip(branches, owed, strict=True)),
-    }

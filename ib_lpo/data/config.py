@@ -47,6 +47,9 @@ class DataConfig(Section):
     """Wrap the prompt with the tokenizer's chat template where it has one."""
     questions_per_step: int = Field(32, ge=1)
     """Questions of one training step."""
+    batches_per_step: int = Field(1, ge=1)
+    """Dynamic sampling (DAPO): most batches of questions_per_step questions that a step may draw to fill itself with questions whose
+    rewards differ; 1: off, the step trains on the one batch as it is."""
     shuffle: bool = True
     """Shuffle anew in every epoch, seeded by the manifest."""
 

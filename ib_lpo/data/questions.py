@@ -48,10 +48,11 @@ def load_sets(data: DataConfig, tokenizer: Any, *, max_prompt_tokens: int) -> Qu
     held_out = [] if data.held_out is None else load_questions(data.held_out, data, tokenizer, max_prompt_tokens=max_prompt_tokens)
     texts = {question.text for question in held_out}
     kept = [question for question in train if question.text not in texts]
-    if len(kept) < data.questions_per_step:
+    if len(kept) < data.questions_per_step * data.batches_per_step:
+        batches = f" x data.batches_per_step={data.batches_per_step}" if data.batches_per_step > 1 else ""
         raise DataError(
             f"data.train: {len(kept)} of {len(train)} questions are left after removing those that are held out, fewer than "
-            f"data.questions_per_step={data.questions_per_step}; give more training questions or lower it"
+            f"data.questions_per_step={data.questions_per_step}{batches}; give more training questions or lower it"
         )
     return QuestionSets(kept, held_out, len(train) - len(kept))
 

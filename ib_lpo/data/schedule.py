@@ -1,6 +1,6 @@
-"""Which questions a step trains on: a pure function of the step, so that a resumed run needs no data state.
+"""Which questions a batch holds: a pure function of the batch's number, so that the number drawn is all a resumed run must know.
 
-Epochs follow one another without a gap; each holds every question exactly once, and no step holds a question twice, even
+Epochs follow one another without a gap; each holds every question exactly once, and no batch holds a question twice, even
 where an epoch ends inside it.
 """
 
@@ -12,31 +12,31 @@ import numpy as np
 from ib_lpo.seeds import generator
 
 
-def batch_indices(step: int, *, questions: int, per_step: int, seed: int, shuffle: bool) -> list[int]:
-    """Indices, in [0, questions), of the `per_step` questions of `step` (counted from 0).
+def batch_indices(batch: int, *, questions: int, per_batch: int, seed: int, shuffle: bool) -> list[int]:
+    """Indices, in [0, questions), of the `per_batch` questions of `batch` (counted from 0).
 
-    Raises ValueError unless 1 <= per_step <= questions.
+    Raises ValueError unless 1 <= per_batch <= questions.
     """
-    if not 1 <= per_step <= questions:
-        raise ValueError(f"data.questions_per_step={per_step}: must lie in 1..{questions}, the number of training questions")
-    positions = range(step * per_step, (step + 1) * per_step)
+    if not 1 <= per_batch <= questions:
+        raise ValueError(f"data.questions_per_step={per_batch}: must lie in 1..{questions}, the number of training questions")
+    positions = range(batch * per_batch, (batch + 1) * per_batch)
     if not shuffle:
         return [position % questions for position in positions]
-    return [_epoch(p // questions, questions, per_step, seed)[p % questions] for p in positions]
+    return [_epoch(p // questions, questions, per_batch, seed)[p % questions] for p in positions]
 
 
 @lru_cache(maxsize=4)
-def _epoch(epoch: int, questions: int, per_step: int, seed: int) -> tuple[int, ...]:
-    """The order of `epoch`: a seeded permutation whose head avoids the previous epoch's tail, with which it shares a step.
+def _epoch(epoch: int, questions: int, per_batch: int, seed: int) -> tuple[int, ...]:
+    """The order of `epoch`: a seeded permutation whose head avoids the previous epoch's tail, with which it shares a batch.
 
-    Every per_step/gcd epochs one begins with a step; from there the orders follow one from another.
+    Every per_batch/gcd epochs one begins with a batch; from there the orders follow one from another.
     """
-    cycle = per_step // gcd(per_step, questions)
+    cycle = per_batch // gcd(per_batch, questions)
     order: tuple[int, ...] = ()
     for current in range(epoch - epoch % cycle, epoch + 1):
-        shared = current * questions % per_step
+        shared = current * questions % per_batch
         tail = set(order[len(order) - shared :]) if shared else set()
-        order = _apart(generator(seed, "epoch", current).permutation(questions), tail, per_step - shared if shared else 0)
+        order = _apart(generator(seed, "epoch", current).permutation(questions), tail, per_batch - shared if shared else 0)
     return order
 
 

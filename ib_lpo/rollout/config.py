@@ -18,6 +18,11 @@ class RolloutConfig(Section):
     """Longest response of a trajectory, tokens, the prefix shared with its root included."""
     temperature: float = Field(0.9, gt=0.0)
     """Sampling temperature; behaviour and learner log-probs are both taken at it."""
+    top_p: float = Field(1.0, gt=0.0, le=1.0)
+    """Nucleus of training rollouts, taken after the temperature; 1: off. Below 1 an engine reports log-probs within the nucleus, up to
+    -log(top_p) above the learner's: refused together with an importance ratio. The held-out check samples without it."""
+    top_k: int | None = Field(None, ge=1)
+    """Most probable tokens that a training rollout samples from; null: all. Refused as top_p is."""
     max_running: int = Field(64, ge=1)
     """Most sequences decoded together by one engine (vLLM max_num_seqs)."""
     max_batched_tokens: int = Field(2048, ge=32)

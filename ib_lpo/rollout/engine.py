@@ -89,6 +89,8 @@ class RolloutEngine:
         params = SamplingParams(
             max_tokens=request.max_new_tokens,
             temperature=request.temperature,
+            top_p=request.top_p,
+            top_k=0 if request.top_k is None else request.top_k,
             seed=request.seed,
             stop_token_ids=self._stop_ids,
             logprob_token_ids=[self._spec.entropy_id],

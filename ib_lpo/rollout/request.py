@@ -16,6 +16,8 @@ class GenerationRequest:
     max_new_tokens: int
     seed: int
     temperature: float
+    top_p: float = 1.0
+    top_k: int | None = None  # None: the whole vocabulary
     latent: np.ndarray | None = None  # float32 [dim]
 
 
@@ -34,8 +36,8 @@ class Generation:
 
     id: str
     token_ids: np.ndarray  # int32 [T], an end token included
-    logprobs: np.ndarray  # float32 [T], nats, at the request's temperature
-    entropies: np.ndarray  # float32 [T], nats, raw distribution
+    logprobs: np.ndarray  # float32 [T], nats, of the distribution sampled from: temperature, top-p and top-k applied
+    entropies: np.ndarray  # float32 [T], nats, raw distribution, whatever the temperature, top-p and top-k
     status: Status
     spans: tuple[VersionSpan, ...]
     cached_tokens: int  # tokens of the prefix read from the prefix cache

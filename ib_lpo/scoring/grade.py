@@ -31,11 +31,11 @@ def grade_trees(trees: list[RolloutTree], grader: Grader, decode: Callable[[Sequ
         trajectory.verdict, trajectory.reward = verdict, REWARDS[verdict]
         if trajectory.reward is None:
             trajectory.kept, trajectory.label = False, Label.UNVERIFIABLE
-    return _metrics(trees)
+    return grading_metrics(trees)
 
 
-def _metrics(trees: list[RolloutTree]) -> dict[str, float]:
-    """Counts by verdict, and means over verifiable trajectories; a mean over nothing is absent.
+def grading_metrics(trees: list[RolloutTree]) -> dict[str, float]:
+    """`grade/...`: counts by verdict, and means over verifiable trajectories; a mean over nothing is absent.
 
     `reward`, `root_reward`, `branch_reward`: fraction correct. `no_answer_rate`: share of verifiable ones without an answer.
     `unverifiable_rate`: share of all. `mixed_questions`: share of questions with both a right and a wrong verifiable trajectory.

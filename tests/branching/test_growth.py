@@ -34,7 +34,7 @@ def generate(request, versions=(3,)):
 
 def plan(**branching):
     config = BranchingConfig(**{"roots": 2, "branches": 3, "floor": 0.2, "top_fraction": 0.2} | branching)
-    return GrowthPlan(branching=config, max_response_tokens=MAX, temperature=1.0, engines=2, seed_path=(0, 4, "train"))
+    return GrowthPlan(branching=config, max_response_tokens=MAX, temperature=1.0, top_p=0.9, top_k=40, engines=2, seed_path=(0, 4, "train"))
 
 
 def no_answer(ids):
@@ -92,6 +92,7 @@ def test_every_root_is_forked_or_counted_and_branches_continue_their_root(questi
     for engine, request in log:
         assert engine_of.setdefault(request.id.split("/")[0], engine) == engine
         assert request.max_new_tokens >= 1
+        assert (request.temperature, request.top_p, request.top_k) == (1.0, 0.9, 40)
     seeds = [request.seed for _, request in log]
     assert len(set(seeds)) == len(seeds)
 

@@ -69,7 +69,12 @@ def test_held_out_questions_are_not_trained_on(tokenizer):
 
 
 def test_too_few_questions_for_a_step(tokenizer):
-    with pytest.raises(DataError, match="questions_per_step=8"):
-        load_sets(
-            DataConfig(train=SUMS, held_out=SUMS.model_copy(update={"seed": 4}), questions_per_step=8), tokenizer, max_prompt_tokens=200
-        )
+    held_out = SUMS.model_copy(update={"seed": 4})
+    with pytest.raises(DataError, match="questions_per_step=8;"):
+        load_sets(DataConfig(train=SUMS, held_out=held_out, questions_per_step=8), tokenizer, max_prompt_tokens=200)
+
+
+def test_the_batches_of_a_step_must_not_share_a_question(tokenizer):
+    load_sets(DataConfig(train=SUMS, questions_per_step=4, batches_per_step=3), tokenizer, max_prompt_tokens=200)
+    with pytest.raises(DataError, match=r"questions_per_step=4 x data\.batches_per_step=4;"):
+        load_sets(DataConfig(train=SUMS, questions_per_step=4, batches_per_step=4), tokenizer, max_prompt_tokens=200)

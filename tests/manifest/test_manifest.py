@@ -58,7 +58,17 @@ def test_overrides_are_yaml_values(tmp_path):
         ("rollout.max_running=9999", r"rollout\.max_running=9999: every running sequence needs a token"),
         ("latent.kind=cvae", r"latent\.kind=cvae: needs latent\.weights"),
         ("cluster.mode=local", r"learner\.ranks=2; set both to 1"),
-        ("learner.ranks=9999", r"learner\.ranks=9999: more than the 256 trajectories"),
+        ("rollout.top_p=0", r"rollout\.top_p=0: .*greater than 0"),
+        ("rollout.top_k=0", r"rollout\.top_k=0: .*greater than or equal to 1"),
+        ("rollout.top_p=0.9", r"^rollout\.top_p=0\.9: .*engine_is=true and latent\.offpolicy=truncated_is; set rollout\.top_p=1"),
+        ("rollout.top_k=50", r"rollout\.top_k=50: .* importance ratio"),
+        ("latent.offpolicy=condition", r"latent\.offpolicy=condition: .* set latent\.psa_weights"),
+        ("learner.max_tokens_per_micro_batch=6143", r"max_tokens_per_micro_batch=6143: less than one trajectory.* at least 6144"),
+        ("learner.loss.kind=ppo", r"^learner\.loss\.kind='ppo': unknown; use one of grpo, dapo, "),
+        ("learner.loss.fraction=0.1", r"^learner\.loss\.fraction: learner\.loss\.kind='grpo' has no such key"),
+        ("learner.loss={kind: kl_cov, fraction: 2}", r"^learner\.loss\.fraction=2: .*less than or equal to 1"),
+        ("learner.loss=grpo", r"^learner\.loss='grpo': expected a mapping .* write learner\.loss\.kind="),
+        ("data.batches_per_step=0", r"data\.batches_per_step=0: .*greater than or equal to 1"),
         ("data.template=hello", r"data\.template='hello': has no \{q\}"),
         ("ib.reference_model=x", r"ib\.reference_model: only used with ib\.scorer=reference"),
         ("steps.sub=1", r"steps is a single value"),
@@ -76,6 +86,42 @@ def test_slots_must_tell_the_latents_of_a_step_apart():
     validate(MINIMAL | {"latent": {"psa": {"k_slots": 1}}})
     with pytest.raises(ManifestError, match=r"k_slots=1: one engine gets 384 latents in a step, and 1 slots tell 255 apart"):
         validate(MINIMAL | {"latent": {"psa": {"k_slots": 1}}, "data": {"questions_per_step": 64}})
+
+
+def test_all_batches_of_a_step_share_the_slot_handles():
+    latent = {"latent": {"psa": {"k_slots": 1}}}
+    validate(MINIMAL | latent | {"data": {"questions_per_step": 8, "batches_per_step": 5}})
+    with pytest.raises(ManifestError, match="one engine gets 288 latents"):
+        validate(MINIMAL | latent | {"data": {"questions_per_step": 8, "batches_per_step": 6}})
+
+
+RATIOS = [
+    (engine_is, offpolicy, kind) for engine_is in (True, False) for offpolicy in ("truncated_is", "none") for kind in ("normal", "none")
+]
+
+
+@pytest.mark.parametrize(("engine_is", "offpolicy", "kind"), RATIOS)
+def test_a_part_of_the_vocabulary_is_refused_exactly_where_a_ratio_is_taken(engine_is, offpolicy, kind):
+    values = MINIMAL | {"latent": {"offpolicy": offpolicy, "kind": kind}, "learner": {"loss": {"engine_is": engine_is}}}
+    validate(values)
+    for cut in ({"top_p": 0.9}, {"top_k": 20}, {"top_p": 0.9, "top_k": 20}):
+        if engine_is or (offpolicy == "truncated_is" and kind != "none"):
+            with pytest.raises(ManifestError, match=" and ".join(rf"rollout\.{key}={value}" for key, value in cut.items())) as error:
+                validate(values | {"rollout": cut})
+            assert ("engine_is=true" in str(error.value)) == engine_is
+        else:
+            assert validate(values | {"rollout": cut}).rollout.top_p == cut.get("top_p", 1.0)
+
+
+def test_conditioning_needs_a_latent_and_trained_maps():
+    def latent(**values):
+        return validate(MINIMAL | {"latent": {"offpolicy": "condition", **values}}).latent
+
+    assert latent(psa_weights="psa.safetensors").offpolicy == "condition"
+    with pytest.raises(ManifestError, match=r"no z to condition on with latent\.kind=none"):
+        latent(psa_weights="psa.safetensors", kind="none")
+    with pytest.raises(ManifestError, match=r"set latent\.psa_weights"):
+        latent()
 
 
 def test_every_problem_is_reported(tmp_path):

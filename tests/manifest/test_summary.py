@@ -2,8 +2,24 @@ from ib_lpo.summary import ends, totals
 
 LINES = [
     {"step": 0, "held_out/accuracy": 0.2, "publish/syncs": 1.0},
-    {"step": 1, "grade/reward": 0.25, "grow/forks": 3, "mismatch/max_abs": 3e-6, "seconds/grow": 1.0, "publish/syncs": 1.0},
-    {"step": 2, "grade/reward": 0.75, "grow/forks": 4, "mismatch/max_abs": 1e-6, "seconds/grow": 2.0, "publish/syncs": 1.0},
+    {
+        "step": 1,
+        "grade/reward": 0.25,
+        "grow/forks": 3,
+        "mismatch/max_abs": 3e-6,
+        "seconds/grow": 1.0,
+        "alarms/mismatch": 1.0,
+        "publish/syncs": 1.0,
+    },
+    {
+        "step": 2,
+        "grade/reward": 0.75,
+        "grow/forks": 4,
+        "mismatch/max_abs": 1e-6,
+        "seconds/grow": 2.0,
+        "alarms/mismatch": 1.0,
+        "publish/syncs": 1.0,
+    },
     {"step": 3, "held_out/accuracy": 0.6, "grade/reward": None},
 ]
 
@@ -19,6 +35,7 @@ def test_totals_add_counts_average_means_and_keep_the_worst():
     found = totals(LINES)
     assert found["grow/forks"] == 7
     assert found["publish/syncs"] == 3
+    assert found["alarms/mismatch"] == 2
     assert found["grade/reward"] == 0.5
     assert found["mismatch/max_abs"] == 3e-6
     assert found["seconds/grow"] == 3.0

@@ -69,18 +69,34 @@ class Served:
         return finished
 
     def errors(self, request: GenerationRequest, generation: Generation) -> tuple[float, float]:
-        """Largest |delta log-prob| and |delta entropy| against the slot-free straight-line reference, nats."""
+        """Largest |delta log-prob| and |delta entropy| against the slot-free straight-line reference, nats.
+
+        The reference's log-prob is that of the nucleus: infinitely far away for a token outside it.
+        """
         ids = torch.from_numpy(np.concatenate([request.prefix_ids, generation.token_ids])).long()
         z = None if request.latent is None else torch.from_numpy(request.latent)
         layers = () if self.maps is None else self.maps.shape.layers
         fork = len(request.prefix_ids) - 1
         logits = dense_logits(self.model, ids[:-1], self.maps, layers, self.manifest.latent.psa, z=z, fork=fork)[fork:]
         raw = logits.log_softmax(-1)
-        logprobs = (logits / request.temperature).log_softmax(-1).gather(-1, ids[fork + 1 :, None]).squeeze(-1)
+        cut = nucleus(logits / request.temperature, top_p=request.top_p, top_k=request.top_k)
+        logprobs = cut.log_softmax(-1).gather(-1, ids[fork + 1 :, None]).squeeze(-1)
         return (
             float((logprobs - torch.from_numpy(generation.logprobs)).abs().max()),
             float((-(raw.exp() * raw).sum(-1) - torch.from_numpy(generation.entropies)).abs().max()),
         )
+
+
+def nucleus(logits: torch.Tensor, *, top_p: float, top_k: int | None) -> torch.Tensor:
+    """Logits [T, V] with -inf outside the `top_k` most probable tokens and, of what these renormalise to, the fewest that reach `top_p`."""
+    cut = torch.full_like(logits, -torch.inf)
+    for row, out in zip(logits, cut, strict=True):
+        best = row.argsort(descending=True)[:top_k]
+        before = row[best].softmax(-1).cumsum(-1).roll(1)
+        before[0] = 0.0
+        kept = best[(before < top_p) | (top_p == 1.0)]  # the sum may round to 1 before the last token
+        out[kept] = row[kept]
+    return cut
 
 
 def serve(directory, architecture: str, *, latent: dict, kv_cache_gb: float = 0.05) -> Served:

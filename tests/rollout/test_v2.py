@@ -44,6 +44,12 @@ def test_branches_match_from_the_cache_and_repeat_their_tokens(report):
     assert fresh == cached
 
 
+def test_a_nucleus_is_sampled_within_it_and_leaves_the_entropies_those_of_the_raw_distribution(report):
+    assert largest(report["nucleus"]) < 1e-4
+    assert max(logprob for logprob, _ in report["nucleus_ignored"].values()) > 0.05
+    assert max(entropy for _, entropy in report["nucleus_ignored"].values()) < 1e-4
+
+
 def test_branches_match_after_a_preemption(report):
     assert largest(report["preempted"]) < 1e-4
 

@@ -56,6 +56,7 @@ class Trial:
         cached = served.run(self.branches)
         found |= {"cached": self.errors(cached), "cached_tokens": {id: g.cached_tokens for id, g in cached.items()}}
         found["token_ids"] = [{id: g.token_ids.tolist() for id, g in generations.items()} for generations in (fresh, cached)]
+        found |= self.nucleus()
         found["preempted"] = self.errors(self.run_preempted())
         served.model.load_state_dict(self.next_policy.state_dict())
         served.maps.reset(std=0.5, seed=2)
@@ -68,6 +69,19 @@ class Trial:
     def errors(self, generations, *, without_z: bool = False) -> dict[str, tuple[float, float]]:
         requests = [replace(b, latent=None) for b in self.branches if b.latent is not None] if without_z else self.branches
         return {request.id: self.served.errors(request, generations[request.id]) for request in requests}
+
+    def nucleus(self) -> dict:
+        """The branches once more, from a part of the vocabulary; also as if they had been sampled from all of it.
+
+        vLLM masks with its PyTorch code here: its Triton kernel for that is beyond the interpreter.
+        """
+        from vllm.v1.sample.ops import topk_topp_sampler
+
+        topk_topp_sampler.HAS_TRITON = False
+        cut = [replace(branch, top_p=0.8, top_k=50) for branch in self.branches]
+        generations = self.served.run(cut)
+        held = {branch.id: self.served.errors(branch, generations[branch.id]) for branch in cut}
+        return {"nucleus": held, "nucleus_ignored": self.errors(generations)}
 
     def note_iterations(self) -> list[Counter]:
         """A list that grows by the scheduled tokens per request of every iteration."""

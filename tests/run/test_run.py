@@ -1,6 +1,7 @@
 """The run directory: setting aside, resuming, and refusing to resume what is another run."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,14 +15,18 @@ def manifest(tmp_path, **values):
     return validate(base | values)
 
 
-def interrupted_after(tmp_path, step):
-    """A run directory with a complete checkpoint of `step` and metrics beyond it."""
+PARTS = SimpleNamespace(decode=str, learner=SimpleNamespace(save=lambda path: None))
+SILENT = {"advantage/groups": 2.0, "advantage/all_wrong_groups": 2.0}
+
+
+def interrupted_after(tmp_path, step, **values):
+    """A run directory with a complete checkpoint of `step`, without the number of batches drawn, and metrics beyond it."""
     folder = tmp_path / "r"
     checkpoint = folder / "checkpoints" / f"step-{step:06d}"
     checkpoint.mkdir(parents=True)
     (checkpoint / "state.json").write_text(json.dumps({"step": step}))
     (checkpoint / "complete").touch()
-    (folder / "manifest.yaml").write_text(dump(manifest(tmp_path)))
+    (folder / "manifest.yaml").write_text(dump(manifest(tmp_path, **values)))
     (folder / "metrics.jsonl").write_text("".join(json.dumps({"step": n}) + "\n" for n in range(step + 3)))
 
 
@@ -60,3 +65,41 @@ def test_another_run_is_not_resumed(tmp_path, changed, complaint):
     with pytest.raises(UserError, match=complaint):
         Run(manifest(tmp_path, **changed), resume=True)
     assert (tmp_path / "r" / "manifest.yaml").read_text() == before
+
+
+def test_a_checkpoint_keeps_the_number_of_batches_drawn(tmp_path):
+    settings = {"checkpoint": {"every": 1}}
+    with Run(manifest(tmp_path, **settings), resume=False) as run:
+        assert [run.next_batch() for _ in range(3)] == [0, 1, 2]
+        run.record(1, [], {}, PARTS)
+        assert run.next_batch() == 3  # of a step that is not finished
+    with Run(manifest(tmp_path, **settings), resume=True) as run:
+        assert (run.done, run.next_batch()) == (1, 3)
+
+
+def test_a_checkpoint_without_that_number_drew_a_batch_a_step(tmp_path):
+    interrupted_after(tmp_path, 2)
+    with Run(manifest(tmp_path), resume=True) as run:
+        assert run.next_batch() == 2
+
+
+def test_a_schedule_that_ends_at_the_last_step_fixes_the_number_of_steps(tmp_path):
+    scheduled = {"learner": {"lr_schedule": "cosine"}}
+    interrupted_after(tmp_path, 2, **scheduled)
+    with pytest.raises(UserError, match=r"steps: was 5, is now 9 \(learner.lr_schedule=cosine ends at the last step\)"):
+        Run(manifest(tmp_path, steps=9, **scheduled), resume=True)
+    with Run(manifest(tmp_path, **scheduled), resume=True) as run:
+        assert run.done == 2
+
+
+def test_alarms_are_told_counted_and_survive_a_resume(tmp_path, capsys):
+    settings = {"learner": {"advantage": {"silent_steps": 3}}, "checkpoint": {"every": 2}}
+    with Run(manifest(tmp_path, **settings), resume=False) as run:
+        for step in (1, 2):
+            run.record(step, [], dict(SILENT), PARTS)
+    assert "ALARM" not in capsys.readouterr().out
+    with Run(manifest(tmp_path, **settings), resume=True) as run:
+        run.record(3, [], dict(SILENT), PARTS)
+    assert "ALARM step 3: no group had signal in 3 steps" in capsys.readouterr().out
+    lines = [json.loads(line) for line in (tmp_path / "r" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["alarms/silence"] for line in lines] == [0, 0, 1]

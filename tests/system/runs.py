@@ -34,7 +34,7 @@ MANIFEST = {
     },
     "branching": {"floor": 0.3, "top_fraction": 0.2},
     "latent": {"dim": 8, "psa": {"k_slots": 2, "layers": "all", "tau": 20}},
-    "learner": {"ranks": 2, "lr": 1e-3, "micro_batch": 8, "max_logprob_gap": 1e-4},
+    "learner": {"ranks": 2, "lr": 1e-3, "max_tokens_per_micro_batch": 512, "max_logprob_gap": 1e-4},
     "checkpoint": {"every": 2},
     "cluster": {
         "cpus": 2,
@@ -81,9 +81,9 @@ def train(folder: Path, manifest: Path, *arguments: str) -> str:
     return output
 
 
-def repeatable(folder: Path, name: str) -> list[dict]:
+def repeatable(folder: Path, name: str, runs: str = "runs") -> list[dict]:
     """metrics.jsonl without wall-clock figures."""
-    lines = read_metrics(folder / "runs" / name / "metrics.jsonl")
+    lines = read_metrics(folder / runs / name / "metrics.jsonl")
     return [{k: v for k, v in line.items() if not any(word in k for word in _UNREPEATABLE)} for line in lines]
 
 

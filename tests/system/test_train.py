@@ -52,7 +52,7 @@ def test_engine_and_learner_agree_at_every_published_version(run):
     lines, _ = run
     assert max(line["mismatch/max_abs"] for line in lines[1:]) < 1e-4
     assert min(line["mismatch/z_gap"] for line in lines[1:]) > 1e-3
-    assert all(line["mismatch/alarm"] == 0 for line in lines[1:])
+    assert all(line["alarms/mismatch"] == 0 for line in lines[1:])
     assert [line["publish/syncs"] for line in lines] == [1] * 7
 
 

@@ -55,6 +55,17 @@ def test_summary():
     assert rows.index("seconds in grow 4.0") < rows.index("seconds in update 1.5")
 
 
+def test_a_step_that_drew_several_batches_says_so():
+    assert "batches" not in line(7, METRICS | {"sampling/batches": 1.0})
+    assert "reward 0.438  held-out 0.250  batches 3  forks 30" in line(7, METRICS | {"sampling/batches": 3.0})
+
+
+def test_the_summary_counts_the_steps_of_each_alarm_that_was_on():
+    rows = rendered(summary_table({}, {}, {"alarms/silence": 0.0, "alarms/mismatch": 4.0}))
+    assert "steps with alarm: mismatch 4" in rows
+    assert not any("silence" in row for row in rows)
+
+
 def run(console):
     with StepDisplay(3, 1, console=console) as display:
         for step in (1, 2):

@@ -1,0 +1,104 @@
+"""What the sections of a manifest require of one another, checked before anything starts. Pure: no file, no torch.
+
+Each requirement is (holds, complaint); a complaint is one line that names key, value and fix.
+"""
+
+from typing import TYPE_CHECKING
+
+from ib_lpo.rollout.config import RESERVED_ROWS
+
+if TYPE_CHECKING:
+    from ib_lpo.manifest import Manifest
+
+Requirement = tuple[bool, str]
+
+
+def problems(manifest: "Manifest") -> list[str]:
+    """The complaints of all requirements that do not hold."""
+    found = (*_of_questions(manifest), *_of_rollouts(manifest), *_of_latents(manifest), *_of_the_learner(manifest))
+    return [complaint for holds, complaint in found if not holds]
+
+
+def _of_questions(m: "Manifest") -> list[Requirement]:
+    return [
+        (
+            "{q}" in m.data.template,
+            f"data.template={m.data.template!r}: has no {{q}}, so the question would be lost; add it",
+        ),
+        (
+            m.ib.reference_model is None or m.ib.scorer == "reference",
+            "ib.reference_model: only used with ib.scorer=reference; set that, or remove the model",
+        ),
+    ]
+
+
+def _of_rollouts(m: "Manifest") -> list[Requirement]:
+    r, b, context = m.rollout, m.branching, m.model.max_context
+    return [
+        (
+            m.keep_per_root <= b.branches,
+            f"filter.keep={m.filter.keep}: more than branching.branches={b.branches}; keep at most {b.branches}",
+        ),
+        (
+            context is None or r.max_prompt_tokens + r.max_response_tokens <= context,
+            f"rollout.max_prompt_tokens={r.max_prompt_tokens} + rollout.max_response_tokens={r.max_response_tokens} exceed "
+            f"model.max_context={context}; lower one of them",
+        ),
+        (
+            r.max_running <= r.max_batched_tokens,
+            f"rollout.max_running={r.max_running}: every running sequence needs a token of rollout.max_batched_tokens="
+            f"{r.max_batched_tokens}; lower it, or raise that",
+        ),
+        (
+            m.cluster.mode != "local" or (r.engines == 1 and m.learner.ranks == 1),
+            f"cluster.mode=local: one process holds rollout.engines={r.engines} and learner.ranks={m.learner.ranks}; "
+            "set both to 1, or cluster.mode=ray",
+        ),
+    ]
+
+
+def _of_latents(m: "Manifest") -> list[Requirement]:
+    latent, slots, handles = m.latent, m.latent.psa.k_slots, (RESERVED_ROWS - 1) ** m.latent.psa.k_slots
+    per_batch = -(-m.data.questions_per_step // m.rollout.engines) * m.branching.roots * m.branching.branches
+    latents = per_batch * m.data.batches_per_step
+    off, condition = latent.kind == "none", latent.offpolicy == "condition"
+    return [
+        (
+            latent.kind != "cvae" or latent.weights is not None,
+            "latent.kind=cvae: needs latent.weights, a directory with cvae.safetensors and cvae.json",
+        ),
+        (
+            off or latents <= handles,
+            f"latent.psa.k_slots={slots}: one engine gets {latents} latents in a step, and {slots} slots tell {handles} apart; "
+            "use more slots",
+        ),
+        (
+            not condition or not off,
+            "latent.offpolicy=condition: there is no z to condition on with latent.kind=none; use latent.offpolicy=truncated_is",
+        ),
+        (
+            not condition or off or latent.psa_weights is not None,
+            "latent.offpolicy=condition: it trains W_kv and W_n, and random ones would be noise to train on; set latent.psa_weights, "
+            "or use latent.offpolicy=truncated_is",
+        ),
+    ]
+
+
+def _of_the_learner(m: "Manifest") -> list[Requirement]:
+    r, budget = m.rollout, m.learner.max_tokens_per_micro_batch
+    longest = r.max_prompt_tokens + r.max_response_tokens
+    cut = [f"rollout.top_p={r.top_p}"] * (r.top_p != 1.0) + [f"rollout.top_k={r.top_k}"] * (r.top_k is not None)
+    latent_ratio = m.latent.kind != "none" and m.latent.offpolicy == "truncated_is"
+    ratios = ["learner.loss.engine_is=true"] * m.learner.loss.engine_is + ["latent.offpolicy=truncated_is"] * latent_ratio
+    return [
+        (
+            not (cut and ratios),
+            f"{' and '.join(cut)}: sampling from a part of the vocabulary biases the importance ratio of {' and '.join(ratios)}; "
+            "set rollout.top_p=1 and rollout.top_k=null, or turn the ratio off (engine_is=false, latent.offpolicy=none)",
+        ),
+        (
+            budget >= longest,
+            f"learner.max_tokens_per_micro_batch={budget}: less than one trajectory, rollout.max_prompt_tokens={r.max_prompt_tokens} + "
+            f"rollout.max_response_tokens={r.max_response_tokens}; raise it to at least {longest}",
+        ),
+    ]
