@@ -56,7 +56,8 @@ class LearnerConfig(Section):
     epochs: int = Field(1, ge=1)
     """Passes over a step's trajectories."""
     mini_batches: int = Field(1, ge=1)
-    """Optimiser steps per pass: the step's questions are dealt into this many parts. With one of each, every ratio is 1 and no clip acts."""
+    """Optimiser steps per pass: the step's questions are dealt into so many parts. With a single step
+    every ratio is 1 and no clip acts."""
     packing: Literal["tree", "flat"] = "tree"
     """`tree`: prefixes that trajectories of a question share are computed once; `flat`: every trajectory on its own."""
     max_tokens_per_micro_batch: int = Field(16384, ge=2)

@@ -41,7 +41,7 @@ class LearnerGroup:
         self._all("connect", host, port, deadline_s=cluster.start_deadline_s)
 
     def update(self, trees: list[RolloutTree], step: int) -> dict[str, float]:
-        """One training step on the kept trajectories, whose advantages are assigned. Returns `loss/...`, `mismatch/...`, `learner/...` and so on.
+        """One training step on the kept trajectories, whose advantages are assigned. Returns its metrics.
 
         `update/version_lag` is the largest distance, in versions, between the last published weights and those that sampled.
         """

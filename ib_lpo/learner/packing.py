@@ -1,8 +1,9 @@
 """Which trajectories are updated on together, which are computed together, and on which rank.
 
-A step's questions are dealt into mini-batches, one optimiser step each. Of a mini-batch, trees (or, packed flat, trajectories) are dealt into micro-batches of at most a token budget. Every rank gets the same number of
-micro-batches, empty ones if need be, and the micro-batches of one round are about equally long on all ranks: under ZeRO-3 ranks
-work through them in step, so a round takes as long as its longest, and ranks that disagree about their number wait for each other.
+A step's questions are dealt into mini-batches, one optimiser step each, and the trees of a mini-batch (packed flat: its trajectories)
+into micro-batches of at most a token budget. Every rank gets the same number of micro-batches, empty ones if need be, and those of one
+round are about equally long on all ranks: under ZeRO-3 ranks work through them in step, so a round takes as long as its longest, and
+ranks that disagree about their number wait for each other.
 """
 
 from collections.abc import Sequence

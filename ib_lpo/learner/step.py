@@ -60,7 +60,8 @@ class Objective:
 def take_step(
     engine, measured: list[Measured], chosen: list[Tensor], objective: Objective, *, totals: Totals, world: int, tally: Tally
 ) -> float | None:
-    """Backward over the micro-batches of a mini-batch, then one step. Returns the gradient norm before clipping, or None when it was not finite."""
+    """Backward over the micro-batches of a mini-batch, then one step. Returns the gradient norm before clipping,
+    or None when it was not finite."""
     zero.fresh_gradients(engine)
     for item, of_item in zip(measured, chosen, strict=True):
         logprobs, entropy = engine(item.batch.trained)

@@ -53,7 +53,7 @@ def with_block_masks(context: PackedContext) -> PackedContext:
 
 
 def install(model: PreTrainedModel, shape: PsaShape | None) -> None:
-    """Give a Qwen2, Qwen3 or Llama model the `packed` keyword, without which it no longer runs. `shape`: of PSA, or None. Once per model."""
+    """Give a Qwen2, Qwen3 or Llama model the `packed` keyword, without which it no longer runs. `shape`: of PSA, or None. Once a model."""
     AttentionInterface.register(IMPLEMENTATION, _attention)
     model.set_attn_implementation(IMPLEMENTATION)
     for slot, layer in enumerate(() if shape is None else shape.layers):

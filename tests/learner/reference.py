@@ -60,7 +60,7 @@ def train(manifest, steps, psa_weights=None):
 
         def run(ids, start, t):
             z = t.latent if conditioning else None
-            return token_statistics(policy, ids, start, temperature, z=z, **conditioning)  # noqa: B023
+            return token_statistics(policy, ids, start, temperature, z=z, **conditioning)
 
         with torch.no_grad():
             old = [[run(*sample)[0] for sample in question] for question in data]

@@ -85,8 +85,7 @@ def test_equals_the_reference(policy, psa, share):
 def test_without_z_every_bit_is_the_base_models(policy):
     paths = grove(latent=False)
     base = [policy.model(torch.from_numpy(p.ids[:-1]).long()[None]).last_hidden_state for p in paths]
-    shape, maps = setting(policy, PSA)
-    install(policy, shape)
+    install(policy, setting(policy, PSA)[0])
     for path, want in zip(paths, base, strict=True):
         assert torch.equal(hidden_states(policy, plant([path], share=True)), want)
 

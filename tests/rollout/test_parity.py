@@ -63,7 +63,8 @@ def test_branches_read_their_prefix_from_the_cache(served, prefixes):
 
 
 def test_the_learner_side_computes_the_same_log_probs(served, prefixes):
-    """Branches of one prefix, with and without z, and a root that shares a part of it, sampled by the engine and packed as one tree by the learner."""
+    """Branches of one prefix, with and without z, and a root that shares a part of it, sampled by the engine, packed as
+    one tree by the learner."""
     base = policy(served.model.config.model_type)
     install(base, served.maps.shape)
     learner = PolicyModule(base, served.maps, served.manifest.latent.psa, temperature=TEMPERATURE, chunk=16)
