@@ -27,10 +27,10 @@ SMOKE := configs/smoke$(if $(filter cuda,$(DEVICE)),-gpu).yaml
 TINY := .cache/models/tiny-qwen3
 SMOLLM2 := .cache/models/smollm2-135m-instruct
 
-.PHONY: help setup smoke test lint format bench smollm2 doctor pins clean
+.PHONY: help setup smoke test lint format bench bench-learner smollm2 doctor pins clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 setup:  ## create or update .venv for this machine
 	@python3 tools/setup_env.py
@@ -52,6 +52,9 @@ format: $(ENV)  ## apply ruff's format and its safe fixes
 
 bench: $(ENV)  ## measure what PSA, entropies and the prefix cache cost and save
 	$(PYTHON) tools/bench.py
+
+bench-learner: $(ENV)  ## measure the loss step against TRL, tree packing against flat, and the log-probs' memory
+	$(PYTHON) tools/bench_learner.py
 
 smollm2: $(ENV)  ## fetch SmolLM2-135M-Instruct and train it on one-digit sums
 	$(PYTHON) tools/fetch_smollm2.py --out $(SMOLLM2)

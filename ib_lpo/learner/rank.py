@@ -95,9 +95,7 @@ class LearnerRank:
         if applied:
             metrics["loss/grad_norm"] = sum(applied) / len(applied)
         counts = {"loss/optimiser_steps": float(len(applied)), "loss/skipped_steps": float(len(norms) - len(applied))}
-        return (
-            metrics | {f"loss/{name}_lr": rate for name, rate in rates.items() if name != "policy"} | {"loss/lr": rates["policy"]} | counts
-        )
+        return metrics | {f"lr/{group}": rate for group, rate in rates.items()} | counts
 
     def publish(self, version: int, receivers: list[Worker], fleet: Fleet) -> dict[str, float]:
         """Send the weights to all receivers, verified. Rank 0 returns `publish/...` metrics, the others nothing.

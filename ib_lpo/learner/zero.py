@@ -112,14 +112,14 @@ def _parameter_groups(module: nn.Module, config: LearnerConfig) -> list[dict[str
 
 
 def set_rates(engine: Any, step: int, config: LearnerConfig, total_steps: int) -> dict[str, float]:
-    """Give the parameter groups the rates of training step `step`, and return these by name; before the step's first optimiser step.
+    """Give the parameter groups the rates of training step `step`, and return them by name; before the step's first optimiser step.
 
     Nothing else sets a rate: an engine's steps leave them as they are, and what a checkpoint brings along lasts until the next call.
     """
     found = rates(config, step, total_steps)
     for group in engine.optimizer.param_groups:
         group["lr"] = found[group["name"]]
-    return found
+    return {group["name"]: group["lr"] for group in engine.optimizer.param_groups}
 
 
 def fresh_gradients(engine: Any) -> None:

