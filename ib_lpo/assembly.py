@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import torch
+
 from ib_lpo.branching.scheduler import BranchScheduler
 from ib_lpo.data.questions import QuestionSets, load_sets
 from ib_lpo.data.schedule import batch_indices
@@ -13,6 +15,7 @@ from ib_lpo.fleet.placement import check_fit, open_fleet, resolve_device
 from ib_lpo.latent.psa import PsaShape
 from ib_lpo.latent.sampler import LatentSampler
 from ib_lpo.learner.group import LearnerGroup
+from ib_lpo.learner.model import psa_maps
 from ib_lpo.manifest import Manifest
 from ib_lpo.policy.load import load_config, load_tokenizer, text_decoder
 from ib_lpo.progress import say
@@ -76,11 +79,11 @@ def assemble(manifest: Manifest) -> Iterator[Assembly]:
 
 
 def _check_model(manifest: Manifest) -> None:
-    """Raise UserError for a model that is missing or that the manifest does not fit."""
+    """Raise UserError for a model, or trained PSA maps, that are missing or that the manifest does not fit."""
     config, latent = load_config(manifest.model), manifest.latent
     check_context(manifest, config)
     if latent.kind != "none":
-        PsaShape.of(config, latent.psa, latent.dim)
+        psa_maps(manifest, PsaShape.of(config, latent.psa, latent.dim), torch.float32)
 
 
 def _announcement(manifest: Manifest, sets: QuestionSets, device: str) -> str:

@@ -101,4 +101,31 @@ def _of_the_learner(m: "Manifest") -> list[Requirement]:
             f"learner.max_tokens_per_micro_batch={budget}: less than one trajectory, rollout.max_prompt_tokens={r.max_prompt_tokens} + "
             f"rollout.max_response_tokens={r.max_response_tokens}; raise it to at least {longest}",
         ),
+        *_of_the_update(m),
+    ]
+
+
+def _of_the_update(m: "Manifest") -> list[Requirement]:
+    learner, buffer = m.learner, m.learner.advantage.overlong_buffer
+    loss, widest = learner.loss, max(learner.loss.clip_low, learner.loss.clip_high)
+    return [
+        (
+            loss.kind != "gspo" or widest < 0.05,
+            f"learner.loss.clip_low={loss.clip_low}, learner.loss.clip_high={loss.clip_high}: the ratio of whole responses of "
+            "learner.loss.kind=gspo never gets there; use 3e-4 and 4e-4",
+        ),
+        (
+            loss.kind != "kl_cov" or learner.mini_batches * learner.epochs > 1,
+            "learner.loss.kind=kl_cov: its penalty is 0 in the first optimiser step of a training step, and there is no other; "
+            "set learner.mini_batches=2 or more",
+        ),
+        (
+            buffer < m.rollout.max_response_tokens,
+            f"learner.advantage.overlong_buffer={buffer}: every response would be overlong; lower it below rollout.max_response_tokens="
+            f"{m.rollout.max_response_tokens}",
+        ),
+        (
+            learner.warmup_steps <= m.steps,
+            f"learner.warmup_steps={learner.warmup_steps}: the run ends after steps={m.steps}, before learner.lr is reached; lower it",
+        ),
     ]

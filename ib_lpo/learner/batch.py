@@ -78,11 +78,12 @@ class MicroBatch:
 
 
 def sequences(trees: list[RolloutTree]) -> list[TrainSequence]:
-    """Kept trajectories that have an advantage. Raises ValueError for a graded kept one without (assign_advantages has not run)."""
+    """Kept trajectories that have an advantage and tokens of their own. Raises ValueError for a graded kept one without advantage
+    (assign_advantages has not run)."""
     found = []
     for tree in trees:
         for trajectory in tree.kept:
-            if trajectory.reward is None:
+            if trajectory.reward is None or not len(trajectory.token_ids):
                 continue
             if trajectory.advantage is None:
                 raise ValueError(f"{trajectory.id}: kept and graded, but has no advantage; run assign_advantages before the update")

@@ -26,7 +26,7 @@ class GrpoLoss(Section):
     """Upper clip: ratio <= 1 + clip_high (clip-higher)."""
     engine_is: bool = True
     """Correct what the rollout engine's log-probs differ from the learner's by truncated importance weights."""
-    is_cap: float = Field(2.0, gt=0.0)
+    is_cap: float = Field(2.0, ge=1.0)
     """C, the cap of the truncated importance weight; see also latent.offpolicy."""
 
 
@@ -92,7 +92,7 @@ class KlCovLoss(GrpoLoss):
     fraction: float = Field(2e-3, gt=0.0, le=1.0)
     """Share of all tokens that is penalised."""
     coefficient: float = Field(1.0, ge=0.0)
-    """Weight of the penalty (nats); without effect on the first of learner.epochs passes."""
+    """Weight of the penalty (nats); without effect on the first optimiser step of a training step."""
 
 
 class ClipCovLoss(GrpoLoss):

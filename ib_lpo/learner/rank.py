@@ -62,15 +62,17 @@ class LearnerRank:
     def update(self, shards: list[Shard], totals: list[Totals], number: int) -> dict[str, float]:
         """One training step, this rank's micro-batches of each mini-batch (equally many on all ranks). Returns the metrics of all ranks.
 
-        A mini-batch without a token of non-zero advantage anywhere makes no optimiser step; without any other, the weights stay as they
-        are, bit for bit, and `update/no_signal` is 1.
+        A mini-batch without a token of non-zero advantage anywhere makes no optimiser step, unless the objective has a term that needs none
+        (`update/silent_mini_batches` counts them). Without any step the weights stay as they are, bit for bit: `update/no_signal` is 1.
         """
         began = time.monotonic()
         tally = Tally(sums=measure.SUMS, peaks=measure.PEAKS, device=self._device)
         seed = (self._manifest.seed, number, "draw")
         measured = [[self._measure(collate(items, self._planting, seed).to(self._device), tally) for items in shard] for shard in shards]
-        parts = [(m, t) for m, t in zip(measured, totals, strict=True) if t.signal]
-        metrics = measure.metrics(tally.reduce()) | {"update/no_signal": float(not parts)}
+        always = self._objective.without_signal
+        parts = [(m, t) for m, t in zip(measured, totals, strict=True) if t.tokens and (t.signal or always)]
+        silent = sum(not t.signal for t in totals)
+        metrics = measure.metrics(tally.reduce()) | {"update/no_signal": float(not parts), "update/silent_mini_batches": float(silent)}
         if parts:
             metrics |= self._train(parts, number)
         self._last_step = number

@@ -48,6 +48,11 @@ class Objective:
         return LOSSES[self.config.kind]
 
     @property
+    def without_signal(self) -> bool:
+        """Whether there is something to learn where every advantage is 0: an entropy bonus, or a pull to the reference."""
+        return self.loss.without_signal or self.kl.coefficient > 0
+
+    @property
     def sums(self) -> tuple[str, ...]:
         """What a Tally for `take_step` counts."""
         return (*_SUMS, *self.loss.metrics)

@@ -6,15 +6,16 @@ on the CPU every run of the forest is one SDPA call over exactly the keys it nee
 The context travels as a keyword argument of every decoder layer, so activation checkpointing recomputes with the same one.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention.flex_attention import BlockMask, create_block_mask
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedModel
-from transformers.integrations.flex_attention import compile_friendly_flex_attention
 from transformers.integrations.sdpa_attention import repeat_kv
 
 from ib_lpo.latent.config import PsaConfig
@@ -138,9 +139,15 @@ def _by_block(
             torch.cat([rows.transpose(0, 1).flatten(1, 2)[None], real], dim=2) for rows, real in zip(slots, (key, value), strict=True)
         )
         mask = packed.block_mask
-    return compile_friendly_flex_attention(
-        query, key, value, training=torch.is_grad_enabled(), block_mask=mask, scale=scaling, enable_gqa=True
-    )
+    return _flex_attention()(query, key, value, block_mask=mask, scale=scaling, enable_gqa=True)
+
+
+@lru_cache(maxsize=1)
+def _flex_attention() -> Callable[..., Tensor]:
+    """FlexAttention compiled for any number of tokens. Uncompiled it would hold all scores, so running out of graphs is an error."""
+    torch._dynamo.config.fail_on_recompile_limit_hit = True
+    torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
+    return torch.compile(flex_attention, dynamic=True)
 
 
 def _block_mask(forest: Forest, *, slots: int) -> BlockMask:

@@ -190,6 +190,20 @@ def test_nothing_to_learn_leaves_every_bit(two_ranks):
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+def test_a_silent_part_of_a_step_is_counted_and_trains_where_a_term_needs_no_advantage(fleet, holder, policy_path, two_ranks):
+    """Two mini-batches, one without signal: with a KL term both make a step, without it one does."""
+    trees = forest(7, questions=2)
+    for t in trees[1].kept:
+        t.advantage = 0.0
+    steps = {}
+    for coefficient in (0.0, 0.1):
+        settings = manifest(policy_path, ranks=2, mini_batches=2, kl={"coefficient": coefficient})
+        metrics = LearnerGroup(fleet, settings, "cpu").update(trees, 1)
+        assert metrics["update/silent_mini_batches"] == 1.0 and metrics["update/no_signal"] == 0.0
+        steps[coefficient] = metrics["loss/optimiser_steps"]
+    assert steps == {0.0: 1.0, 0.1: 2.0}
+
+
 def test_a_gradient_that_is_not_finite_is_skipped_and_counted(two_ranks):
     before = two_ranks.weights()
     broken = forest(8)

@@ -26,7 +26,7 @@ class TokenBatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StepTokens:
-    """All M trained tokens of a step on all ranks, under the weights at its start; no gradient."""
+    """All M trained tokens of a mini-batch on all ranks, under the weights at its start; no gradient."""
 
     logprobs: Tensor  # float [M], nats
     entropy: Tensor  # float [M], nats
@@ -54,3 +54,4 @@ class Loss:
     normaliser: str  # name in NORMALISERS of what the loss's paper averages over, for `normaliser: own`
     metrics: tuple[str, ...]  # names of TokenLosses.metrics
     choose: Callable[[StepTokens, Any], Tensor] | None = None  # bool [M]
+    without_signal: bool = False  # has a gradient even where every advantage is 0

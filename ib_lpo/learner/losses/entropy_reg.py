@@ -14,4 +14,4 @@ def entropy_reg(tokens: TokenBatch, config: EntropyRegLoss) -> TokenLosses:
     return replace(policy, values=policy.values - config.coefficient * tokens.entropy)
 
 
-ENTROPY_REG = Loss(token_loss=entropy_reg, normaliser="token_mean", metrics=CLIP_METRICS)
+ENTROPY_REG = Loss(token_loss=entropy_reg, normaliser="token_mean", metrics=CLIP_METRICS, without_signal=True)

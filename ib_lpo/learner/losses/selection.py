@@ -1,4 +1,4 @@
-"""Choosing tokens among all of a step.
+"""Choosing tokens among all of a mini-batch.
 
 What is chosen depends on the tokens alone, not on their order, and so neither on packing nor on ranks: sums run over sorted values, and
 ties go to the lower draw.
