@@ -6,30 +6,20 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import Qwen3Config, Qwen3ForCausalLM
+from transformers import Qwen3ForCausalLM
 
 from ib_lpo.learner import model, zero
 from ib_lpo.learner.reference import Reference, build_reference
 from ib_lpo.manifest import Manifest, validate
 from ib_lpo.policy import forest
+from tests.learner.tiny import policy_config
 
 VOCAB, TEMPERATURE = 2048, 0.8  # the embedding is large enough to be sharded, see zero_ranks.WIDTH
 
 
 def save_policy(path: Path) -> Path:
     torch.manual_seed(3)
-    config = Qwen3Config(
-        vocab_size=VOCAB,
-        hidden_size=64,
-        intermediate_size=96,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=32,
-        max_position_embeddings=128,
-        tie_word_embeddings=True,
-    )
-    Qwen3ForCausalLM(config).save_pretrained(path)
+    Qwen3ForCausalLM(policy_config(VOCAB)).save_pretrained(path)
     return path
 
 

@@ -5,12 +5,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ib_lpo.fleet.config import ClusterConfig
-from ib_lpo.fleet.ray import RayFleet
 from ib_lpo.learner.loss_config import ClipCovLoss, GrpoLoss, HighEntropyLoss, KlCovLoss
 from ib_lpo.learner.losses import LOSSES, StepTokens
 from ib_lpo.learner.measure import Measured, choose
-from tests.learner.zero_ranks import Ranks
 
 pytestmark = pytest.mark.slow
 CONFIGS = (
@@ -38,13 +35,6 @@ def chosen_on(rank: int, places: list[list[list[int]]], config: GrpoLoss) -> lis
     tokens = step_tokens()
     measured = [micro_batch(tokens, torch.tensor(indices, dtype=torch.int64)) for indices in places[rank]]
     return [mask.tolist() for mask in choose(measured, LOSSES[config.kind], config)]
-
-
-@pytest.fixture(scope="module")
-def ranks():
-    fleet = RayFleet(ClusterConfig(cpus=2, call_deadline_s=120))
-    yield Ranks(fleet)
-    fleet.shutdown()
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.kind)

@@ -4,21 +4,11 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from ib_lpo.fleet.config import ClusterConfig
-from ib_lpo.fleet.ray import RayFleet
 from tests.learner import reference_ranks
 from tests.learner.reference import token_statistics
 from tests.learner.reference_ranks import TEMPERATURE
-from tests.learner.zero_ranks import Ranks
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def ranks():
-    fleet = RayFleet(ClusterConfig(cpus=2, call_deadline_s=120))
-    yield Ranks(fleet)
-    fleet.shutdown()
 
 
 @pytest.fixture(scope="module")

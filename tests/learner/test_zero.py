@@ -5,19 +5,10 @@ import math
 import pytest
 import torch
 
-from ib_lpo.fleet.config import ClusterConfig
-from ib_lpo.fleet.ray import RayFleet
 from tests.learner import zero_ranks
-from tests.learner.zero_ranks import CONFIG, Ranks
+from tests.learner.zero_ranks import CONFIG
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def ranks():
-    fleet = RayFleet(ClusterConfig(cpus=2, call_deadline_s=120))
-    yield Ranks(fleet)
-    fleet.shutdown()
 
 
 def same(a, b):

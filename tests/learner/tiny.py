@@ -14,10 +14,9 @@ from ib_lpo.tree import Fork, Question, RolloutTree, Status, Trajectory, Verdict
 VOCAB, DIM = 128, 8
 
 
-def save_policy(path: Path, *, tied: bool = True) -> Path:
-    torch.manual_seed(11)
-    config = Qwen3Config(
-        vocab_size=VOCAB,
+def policy_config(vocabulary: int = VOCAB) -> Qwen3Config:
+    return Qwen3Config(
+        vocab_size=vocabulary,
         hidden_size=64,
         intermediate_size=96,
         num_hidden_layers=2,
@@ -25,9 +24,13 @@ def save_policy(path: Path, *, tied: bool = True) -> Path:
         num_key_value_heads=1,
         head_dim=32,
         max_position_embeddings=128,
-        tie_word_embeddings=tied,
+        tie_word_embeddings=True,
     )
-    policy = Qwen3ForCausalLM(config)
+
+
+def save_policy(path: Path) -> Path:
+    torch.manual_seed(11)
+    policy = Qwen3ForCausalLM(policy_config())
     with torch.no_grad():
         for parameter in policy.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.05)
