@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import torch
-
 from ib_lpo.branching.scheduler import BranchScheduler
 from ib_lpo.data.questions import QuestionSets, load_sets
 from ib_lpo.data.schedule import batch_indices
@@ -15,7 +13,7 @@ from ib_lpo.fleet.placement import check_fit, open_fleet, resolve_device
 from ib_lpo.latent.psa import PsaShape
 from ib_lpo.latent.sampler import LatentSampler
 from ib_lpo.learner.group import LearnerGroup
-from ib_lpo.learner.model import psa_maps
+from ib_lpo.learner.model import check_psa_weights
 from ib_lpo.manifest import Manifest
 from ib_lpo.policy.load import load_config, load_tokenizer, text_decoder
 from ib_lpo.progress import say
@@ -83,7 +81,9 @@ def _check_model(manifest: Manifest) -> None:
     config, latent = load_config(manifest.model), manifest.latent
     check_context(manifest, config)
     if latent.kind != "none":
-        psa_maps(manifest, PsaShape.of(config, latent.psa, latent.dim), torch.float32)
+        shape = PsaShape.of(config, latent.psa, latent.dim)
+        if latent.psa_weights is not None:
+            check_psa_weights(latent.psa_weights, shape)
 
 
 def _announcement(manifest: Manifest, sets: QuestionSets, device: str) -> str:

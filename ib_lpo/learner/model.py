@@ -7,6 +7,7 @@ reason. They are trained under `latent.offpolicy: condition` and frozen otherwis
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -73,21 +74,26 @@ def psa_maps(manifest: Manifest, shape: PsaShape, dtype: torch.dtype) -> PsaMaps
     if manifest.latent.psa_weights is None:
         maps.reset(std=manifest.latent.psa.init_std, seed=derive(manifest.seed, "psa"))
     else:
-        _read_maps(maps, manifest.latent.psa_weights)
+        check_psa_weights(manifest.latent.psa_weights, shape)
+        stored = load_file(manifest.latent.psa_weights)
+        for name, parameter in maps.named_parameters():
+            parameter.data.copy_(stored[f"psa.{name}"])
     return maps.to(dtype)
 
 
-def _read_maps(maps: PsaMaps, path: Path) -> None:
+def check_psa_weights(path: Path, shape: PsaShape) -> None:
+    """Raise PolicyError unless the file holds maps of this shape. Reads its header alone."""
     if not path.is_file():
         raise PolicyError(
             f"latent.psa_weights={str(path)!r}: no such file; give a safetensors file with psa.kv and psa.norm, or remove the key"
         )
-    stored = load_file(path)
-    for name, parameter in maps.named_parameters():
-        found = stored.get(f"psa.{name}")
-        if found is None or found.shape != parameter.shape:
+    with torch.device("meta"):
+        needed = {f"psa.{name}": list(parameter.shape) for name, parameter in PsaMaps(shape).named_parameters()}
+    with safe_open(path, framework="pt") as stored:
+        found = {name: list(stored.get_slice(name).get_shape()) for name in stored.keys()}  # noqa: SIM118
+    for name, size in needed.items():
+        if found.get(name) != size:
             raise PolicyError(
-                f"latent.psa_weights={str(path)!r}: psa.{name} is {'absent' if found is None else list(found.shape)}, this model with "
-                f"latent.dim and latent.psa as set needs {list(parameter.shape)}; use the settings it was trained with"
+                f"latent.psa_weights={str(path)!r}: {name} is {found.get(name, 'absent')}, this model with "
+                f"latent.dim and latent.psa as set needs {size}; use the settings it was trained with"
             )
-        parameter.data.copy_(found)
