@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import Qwen3Config, Qwen3ForCausalLM
+from transformers import Qwen3ForCausalLM
 
 from benchmarks.compare import clock
+from benchmarks.network import qwen3
 from ib_lpo.latent.psa import PsaMaps, PsaShape
 from ib_lpo.manifest import validate
 from ib_lpo.rollout.engine import RolloutEngine
@@ -22,18 +23,7 @@ RUNNING, CONTEXT, KV_CACHE_GB, GPU_SHARE = 32, 1024, 0.3, 0.15
 def save_policy(directory: Path) -> None:
     """A random Qwen3 of 14 M parameters: hidden 256, 8 layers, 4 heads of 64, 2 of them for keys, vocabulary 32,000."""
     torch.manual_seed(0)
-    config = Qwen3Config(
-        vocab_size=VOCAB,
-        hidden_size=256,
-        intermediate_size=768,
-        num_hidden_layers=8,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=64,
-        max_position_embeddings=2 * CONTEXT,
-        eos_token_id=1,
-        tie_word_embeddings=True,
-    )
+    config = qwen3(vocabulary=VOCAB, layers=8, context=2 * CONTEXT)
     Qwen3ForCausalLM(config).save_pretrained(directory)
 
 

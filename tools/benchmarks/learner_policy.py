@@ -4,13 +4,15 @@ Two vocabularies on one body of 3.1 M parameters. With 32,000 tokens the output 
 1,024 it takes the 10 % that it takes in Qwen2.5-7B.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import Qwen3Config, Qwen3ForCausalLM
+from transformers import Qwen3ForCausalLM
 
+from benchmarks.compare import clock
+from benchmarks.network import qwen3
 from ib_lpo.latent.config import PsaConfig
 from ib_lpo.learner.loss_config import GrpoLoss
 from ib_lpo.learner.losses import LOSSES, TokenBatch
@@ -23,23 +25,14 @@ CLIP = GrpoLoss()
 TYPES = {"cpu": torch.float32, "cuda": torch.bfloat16}
 
 
+class Disagreement(RuntimeError):
+    """The two sides do not compute the same thing, so their speeds cannot be compared."""
+
+
 def policy(vocabulary: int, device: str) -> Qwen3ForCausalLM:
     """A random Qwen3: hidden 256, 4 layers, 4 heads of 64, 2 of them for keys. Its weights are wide enough for varied log-probs."""
     torch.manual_seed(0)
-    config = Qwen3Config(
-        vocab_size=vocabulary,
-        hidden_size=256,
-        intermediate_size=768,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=64,
-        max_position_embeddings=4096,
-        initializer_range=0.05,
-        eos_token_id=1,
-        tie_word_embeddings=True,
-        attn_implementation="sdpa",
-    )
+    config = qwen3(vocabulary=vocabulary, layers=4, context=4096, initializer_range=0.05, attn_implementation="sdpa")
     return Qwen3ForCausalLM(config).to(device, TYPES[device]).train()
 
 
@@ -85,3 +78,12 @@ def gradient_norm(model: torch.nn.Module) -> float:
     norm = torch.nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None]).item()
     model.zero_grad(set_to_none=True)
     return norm
+
+
+def speed(model: torch.nn.Module, step: Callable[[], object], tokens: int, device: str) -> float:
+    """Tokens per second of one step, whose gradients are dropped."""
+    started = clock(device)
+    step()
+    seconds = clock(device) - started
+    model.zero_grad(set_to_none=True)
+    return tokens / seconds

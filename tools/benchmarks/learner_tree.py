@@ -8,20 +8,16 @@ from pathlib import Path as Folder
 
 import numpy as np
 
-from benchmarks.compare import Comparison, alternate, clock, goal
+from benchmarks.compare import Comparison, alternate, goal
 from benchmarks.learner_batch import BRANCHES, ROOTS, TreeSize, tree
 from benchmarks.learner_curve import Point, draw
-from benchmarks.learner_policy import VOCABULARIES, backward, gradient_norm, module, multiplications
+from benchmarks.learner_policy import VOCABULARIES, Disagreement, backward, gradient_norm, module, multiplications, speed
 from ib_lpo.learner.model import PolicyModule
 
 HALF = TreeSize(prompt=64, response=256, fork=128)
 CURVE = {64: (0.1, 0.3, 0.5, 0.7, 0.9), 256: (0.1, 0.5, 0.9)}  # prompt tokens -> forks as shares of the response
 TOLERANCE = {"cpu": 1e-4, "cuda": 0.05}  # relative difference of losses and of gradient norms
 GOAL = 1.4
-
-
-class Disagreement(RuntimeError):
-    """Tree and flat packing do not give the same loss and gradient."""
 
 
 def tree_against_flat(figures: Folder, device: str, rounds: int) -> list[Comparison]:
@@ -61,14 +57,8 @@ def _compare(title: str, ours: PolicyModule, size: TreeSize, vocabulary: int, de
     step = {name: partial(backward, ours, paths, advantages, trained, share=name == "tree", device=device) for name in ("flat", "tree")}
     note = _agree(ours, step, device)
 
-    def speed(run: partial) -> float:
-        started = clock(device)
-        run()
-        seconds = clock(device) - started
-        ours.zero_grad(set_to_none=True)
-        return trained / seconds
-
-    return alternate(title, "trained tokens/s", {name: partial(speed, run) for name, run in step.items()}, rounds).noted(note)
+    runs = {name: partial(speed, ours, run, trained, device) for name, run in step.items()}
+    return alternate(title, "trained tokens/s", runs, rounds).noted(note)
 
 
 def _agree(ours: PolicyModule, step: dict[str, partial], device: str) -> str:

@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from benchmarks.compare import Comparison, alternate, clock, goal
+from benchmarks.compare import Comparison, alternate, goal
 from benchmarks.learner_batch import padded, padding_share, real_tokens, rollouts
-from benchmarks.learner_policy import CLIP, VOCABULARIES, backward, gradient_norm, module, policy, token_logprobs
+from benchmarks.learner_policy import CLIP, VOCABULARIES, Disagreement, backward, gradient_norm, module, policy, speed, token_logprobs
 from ib_lpo.learner.model import PolicyModule
 from ib_lpo.learner.packing import deal
 from ib_lpo.policy.forest import Path
@@ -33,10 +33,6 @@ INSTALL_DEADLINE_S = 600
 QUESTIONS, EACH, DEFAULT_SIZE, SIZES = 2, 8, 8, (2, 4, 8, 16)
 TOLERANCES = {"cpu": (1e-4, 1e-4), "cuda": (0.1, 0.05)}  # largest |log-prob difference| in nats; relative, of losses and gradient norms
 GOAL = 1.5
-
-
-class Disagreement(RuntimeError):
-    """The two sides do not compute the same thing, so their speeds cannot be compared."""
 
 
 def install() -> Folder:
@@ -124,14 +120,7 @@ def _compare(vocabulary: int, device: str, rounds: int) -> Comparison:
     mine = partial(_our_step, ours, paths, advantages, hands, device)
     agreement = _agree(ours, trl, mine)
 
-    def speed(model: nn.Module, step: Any) -> float:
-        started = clock(device)
-        step()
-        seconds = clock(device) - started
-        model.zero_grad(set_to_none=True)
-        return real_tokens(paths) / seconds
-
-    of_trl = {size: partial(speed, trl.model, partial(trl.step, size)) for size in SIZES}
+    of_trl = {size: partial(speed, trl.model, partial(trl.step, size), real_tokens(paths), device) for size in SIZES}
     spared = {size: partial(_compactly, run) for size, run in of_trl.items()} if device == "cpu" else of_trl
     best = max(SIZES, key=lambda size: spared[size]())
     where = f"best of {', '.join(map(str, SIZES))}" + ("; output layer on completions alone, as on CUDA" if device == "cpu" else "")
@@ -139,7 +128,7 @@ def _compare(vocabulary: int, device: str, rounds: int) -> Comparison:
         f"TRL {VERSION}, {DEFAULT_SIZE} rows at a time (its default)": of_trl[DEFAULT_SIZE],
         f"TRL {VERSION}, {best} rows at a time ({where})": spared[best],
     }
-    variants["ours, flat packing"] = partial(speed, ours, mine)
+    variants["ours, flat packing"] = partial(speed, ours, mine, real_tokens(paths), device)
     found = alternate(f"Loss step against TRL, vocabulary {vocabulary:,}", "tokens/s", variants, rounds)
     return found.noted(_note(found, paths, budget, agreement))
 
