@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ib_lpo.branching.scheduler import BranchScheduler
+from ib_lpo.data.gold import gold_answers, without_bad_answers
 from ib_lpo.data.questions import QuestionSets, load_sets
 from ib_lpo.data.schedule import batch_indices
 from ib_lpo.errors import UserError
@@ -19,6 +20,7 @@ from ib_lpo.policy.load import load_config, load_tokenizer, text_decoder
 from ib_lpo.progress import say
 from ib_lpo.rollout.engine import RolloutEngine, engine_env
 from ib_lpo.rollout.limits import check_context
+from ib_lpo.scoring.estimators import ESTIMATORS, Need
 from ib_lpo.scoring.scorer import IBScorer
 from ib_lpo.scoring.verifier import Verifier
 from ib_lpo.tree import Question, Verdict
@@ -34,14 +36,13 @@ class Assembly:
     learner: LearnerGroup
     scheduler: Worker
     verifier: Worker
-    scorer: Worker | None  # None: ib.estimator is none
+    scorers: list[Worker]  # empty: nothing is asked of a scoring model
     engines: list[Worker]
 
     @property
     def receivers(self) -> list[Worker]:
         """Who holds a copy of the policy and must be sent every version."""
-        follows = self.scorer is not None and self.manifest.ib.scorer == "policy"
-        return [*self.engines, *([self.scorer] if follows else [])]
+        return [*self.engines, *(self.scorers if self.manifest.ib.scorer == "policy" else [])]
 
     def grade(self, items: list[tuple[str, str]]) -> list[Verdict]:
         """Verdicts of (response, gold answer) pairs."""
@@ -61,17 +62,14 @@ def assemble(manifest: Manifest) -> Iterator[Assembly]:
     _check_model(manifest)
     tokenizer = load_tokenizer(manifest.model)
     sets = load_sets(manifest.data, tokenizer, max_prompt_tokens=manifest.rollout.max_prompt_tokens)
-    if manifest.ib.estimator != "none" and not sets.train[0].empty_prompt_ids:
-        raise UserError(
-            f"data.template={manifest.data.template!r}: an empty question gives an empty prompt, which S_IB needs; add some text"
-        )
+    _check_prompts(manifest, sets)
     fleet = open_fleet(manifest.cluster)
     try:
         device = resolve_device(manifest.cluster, fleet)
         check_fit(manifest, device, fleet)
         say(_announcement(manifest, sets, device))
-        parts = _start(manifest, fleet, device)
-        yield Assembly(manifest=manifest, decode=text_decoder(tokenizer), sets=sets, **parts)
+        parts = _start(manifest, fleet, device, sets)
+        yield Assembly(manifest=manifest, decode=text_decoder(tokenizer), **parts)
     finally:
         fleet.shutdown()
 
@@ -86,32 +84,46 @@ def _check_model(manifest: Manifest) -> None:
             check_psa_weights(latent.psa_weights, shape)
 
 
+def _check_prompts(manifest: Manifest, sets: QuestionSets) -> None:
+    estimator = ESTIMATORS.get(manifest.ib.estimator)
+    if estimator is not None and Need.OWN_ALONE in estimator.needs and not sets.train[0].empty_prompt_ids:
+        raise UserError(
+            f"data.template={manifest.data.template!r}: an empty question gives an empty prompt, which ib.estimator="
+            f"{manifest.ib.estimator} needs; add some text"
+        )
+
+
 def _announcement(manifest: Manifest, sets: QuestionSets, device: str) -> str:
-    scorer = "" if manifest.ib.estimator == "none" else f", a scorer ({manifest.ib.scorer})"
+    scorers = f", {manifest.ib.replicas} scorers ({manifest.ib.scorer})" if manifest.runs_scorer else ""
     code = " The model runs code of its own (model.trust_remote_code)." if manifest.model.trust_remote_code else ""
     left_out = f" ({sets.overlap} left out because they are held out)" if sets.overlap else ""
     return (
         f"starting on {device} ({manifest.cluster.mode}): {manifest.rollout.engines} rollout engines, {manifest.learner.ranks} learner "
-        f"ranks{scorer}; {len(sets.train)} training questions{left_out}, {len(sets.held_out)} held out.{code}"
+        f"ranks{scorers}; {len(sets.train)} training questions{left_out}, {len(sets.held_out)} held out.{code}"
     )
 
 
-def _start(manifest: Manifest, fleet: Fleet, device: str) -> dict:
-    """Spawn all workers, then wait for them: their start-up overlaps."""
+def _start(manifest: Manifest, fleet: Fleet, device: str, sets: QuestionSets) -> dict:
+    """Spawn all workers, then wait for them: their start-up overlaps. The gold answers are checked first of all."""
     c, gpus = manifest.cluster, float(device == "cuda")
     env = engine_env(device)
+    verifier = fleet.spawn(Verifier, manifest.verifier, name="verifier", cpus=c.service_cpus)
+    checked = verifier.call("check_gold", gold_answers(sets))
     engines = [
         fleet.spawn(RolloutEngine, manifest, i, device, name=f"engine-{i}", cpus=c.engine_cpus, gpus=gpus * c.engine_gpus, env=env)
         for i in range(manifest.rollout.engines)
     ]
-    scorer = None
-    if manifest.ib.estimator != "none":
-        scorer = fleet.spawn(IBScorer, manifest, device, name="scorer", cpus=c.scorer_cpus, gpus=gpus * c.scorer_gpus)
-    verifier = fleet.spawn(Verifier, manifest.verifier, name="verifier", cpus=c.service_cpus)
+    scorers = [
+        fleet.spawn(IBScorer, manifest, device, f"scorer-{i}", name=f"scorer-{i}", cpus=c.scorer_cpus, gpus=gpus * c.scorer_gpus)
+        for i in range(manifest.ib.replicas if manifest.runs_scorer else 0)
+    ]
     sampler = fleet.spawn(LatentSampler, manifest, name="latent-sampler", cpus=c.service_cpus)
     scheduler = fleet.spawn(BranchScheduler, manifest, fleet, engines, sampler, name="scheduler", cpus=c.service_cpus)
     learner = LearnerGroup(fleet, manifest, device)
-    ready = [worker.call("ready") for worker in (*engines, *([scorer] if scorer else []), verifier, sampler, scheduler)]
+    ready = [worker.call("ready") for worker in (*engines, *scorers, verifier, sampler, scheduler)]
+    judged = without_bad_answers(sets, checked.result(c.start_deadline_s), manifest.data)
+    if judged.unjudgeable:
+        say(f"data.bad_answers=drop: {judged.unjudgeable} questions left out, their gold answers cannot be judged against")
     for pending in ready:
         pending.result(c.start_deadline_s)
-    return {"learner": learner, "scheduler": scheduler, "verifier": verifier, "scorer": scorer, "engines": engines}
+    return {"sets": judged, "learner": learner, "scheduler": scheduler, "verifier": verifier, "scorers": scorers, "engines": engines}

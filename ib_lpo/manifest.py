@@ -21,6 +21,7 @@ from ib_lpo.policy.config import ModelConfig
 from ib_lpo.requirements import problems
 from ib_lpo.rollout.config import RolloutConfig
 from ib_lpo.scoring.config import FilterConfig, IbConfig, VerifierConfig
+from ib_lpo.scoring.estimators import ESTIMATORS
 from ib_lpo.section import Section
 from ib_lpo.weights.config import WeightsConfig
 
@@ -69,9 +70,20 @@ class Manifest(Section):
         return self.runs_dir / self.name
 
     @property
-    def keep_per_root(self) -> int:
-        """N of the filter: `filter.keep`, or ceil(K/2)."""
-        return -(-self.branching.branches // 2) if self.filter.keep is None else self.filter.keep
+    def runs_scorer(self) -> bool:
+        """Whether a scoring model is loaded: the estimator or the failure modes ask it something."""
+        ib = self.ib
+        return ib.estimator != "none" and ib.scorer != "none" and (bool(ESTIMATORS[ib.estimator].needs) or ib.failures.points > 0)
+
+    @property
+    def compared_roots(self) -> int:
+        """Roots whose branches the filter compares with one another."""
+        return self.branching.roots if self.filter.scope == "prompt" else 1
+
+    @property
+    def kept_branches(self) -> int:
+        """N of the filter, of the branches it compares: `filter.keep`, or ceil(K/2) per root."""
+        return self.compared_roots * -(-self.branching.branches // 2) if self.filter.keep is None else self.filter.keep
 
     @model_validator(mode="after")
     def _sections_fit(self) -> "Manifest":

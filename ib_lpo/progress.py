@@ -12,8 +12,34 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from ib_lpo.tree import FailureMode
+
 PHASES = ("grow", "grade", "score", "filter", "update", "publish")
 Metrics = Mapping[str, float]
+_COUNT = ",.0f"
+_ALWAYS = (
+    ("questions drawn", "sampling/questions", _COUNT),
+    ("of them dropped: no signal", "sampling/silent", _COUNT),
+    ("of them dropped: step was full", "sampling/surplus", _COUNT),
+    ("forks", "grow/forks", _COUNT),
+    ("roots left unforked", "grow/unforked", _COUNT),
+    ("trajectories kept", "filter/kept", _COUNT),
+    ("branches filtered out", "filter/pruned", _COUNT),
+    ("cached-prefix share", "grow/cached_share", ".1%"),
+    ("engine-learner |Δ log p|, mean", "mismatch/mean_abs", ".2e"),
+    ("engine-learner |Δ log p|, largest", "mismatch/max_abs", ".2e"),
+    ("weight syncs", "publish/syncs", _COUNT),
+    ("tokens forwarded / trajectory tokens", "learner/tree_token_ratio", ".1%"),
+    ("padding", "learner/padding", ".1%"),
+    ("ranks waiting for a longer one", "learner/waiting", ".1%"),
+)
+_WHEN_MEASURED = (
+    ("unverifiable trajectories", "grade/unverifiable", _COUNT),
+    ("low-IB trajectories", "failure/low", _COUNT),
+    *((f"of them: {mode.replace('_', ' ')}", f"failure/{mode}", _COUNT) for mode in FailureMode),
+    ("of them: no known cause", "failure/unexplained", _COUNT),
+    ("scored tokens per trajectory", "ib/tokens_per_trajectory", ",.1f"),
+)
 
 
 class StepDisplay:
@@ -94,32 +120,21 @@ def line(step: int, metrics: Metrics) -> str:
 def summary_table(first: Metrics, last: Metrics, totals: Metrics) -> Table:
     """The run in one table: `first` and `last` are metrics of its ends, `totals` sums or means over all steps by the same names.
 
-    Counts and seconds in `totals` are sums; entropy, cached share and mean |dlogp| are means; max |dlogp| is the largest.
+    Counts and seconds in `totals` are sums; entropy, cached share, mean |dlogp| and tokens per trajectory are means; max |dlogp| is the
+    largest. What a run need not measure (failure modes, scored tokens) has a row only when it did.
     """
     table = Table("", "before", "after", "whole run", title="training run", title_justify="left")
     table.add_row("held-out reward", *_ends(first, last, "held_out/accuracy", ".3f"), "")
     table.add_row("training reward", *_ends(first, last, "grade/reward", ".3f"), _show(totals, "grade/reward", ".3f"))
     table.add_row("mean entropy, nats", *_ends(first, last, "grow/entropy", ".3f"), _show(totals, "grow/entropy", ".3f"))
     table.add_section()
-    for label, metric, form in (
-        ("questions drawn", "sampling/questions", ",.0f"),
-        ("of them dropped: no signal", "sampling/silent", ",.0f"),
-        ("of them dropped: step was full", "sampling/surplus", ",.0f"),
-        ("forks", "grow/forks", ",.0f"),
-        ("roots left unforked", "grow/unforked", ",.0f"),
-        ("trajectories kept", "filter/kept", ",.0f"),
-        ("branches filtered out", "filter/pruned", ",.0f"),
-        ("cached-prefix share", "grow/cached_share", ".1%"),
-        ("engine-learner |Δ log p|, mean", "mismatch/mean_abs", ".2e"),
-        ("engine-learner |Δ log p|, largest", "mismatch/max_abs", ".2e"),
-        ("weight syncs", "publish/syncs", ",.0f"),
-        ("tokens forwarded / trajectory tokens", "learner/tree_token_ratio", ".1%"),
-        ("padding", "learner/padding", ".1%"),
-        ("ranks waiting for a longer one", "learner/waiting", ".1%"),
-    ):
+    for label, metric, form in _ALWAYS:
         table.add_row(label, "", "", _show(totals, metric, form))
+    for label, metric, form in _WHEN_MEASURED:
+        if metric in totals:
+            table.add_row(label, "", "", _show(totals, metric, form))
     for metric in sorted(name for name, value in totals.items() if name.startswith("alarms/") and value):
-        table.add_row(f"steps with alarm: {metric.removeprefix('alarms/')}", "", "", _show(totals, metric, ",.0f"))
+        table.add_row(f"steps with alarm: {metric.removeprefix('alarms/')}", "", "", _show(totals, metric, _COUNT))
     table.add_section()
     timed = [name.removeprefix("seconds/") for name in totals if name.startswith("seconds/")]
     for phase in sorted(timed, key=lambda name: PHASES.index(name) if name in PHASES else len(PHASES)):

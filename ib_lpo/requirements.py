@@ -6,6 +6,7 @@ Each requirement is (holds, complaint); a complaint is one line that names key, 
 from typing import TYPE_CHECKING
 
 from ib_lpo.rollout.config import RESERVED_ROWS
+from ib_lpo.scoring.estimators import ESTIMATORS, Need
 
 if TYPE_CHECKING:
     from ib_lpo.manifest import Manifest
@@ -15,7 +16,7 @@ Requirement = tuple[bool, str]
 
 def problems(manifest: "Manifest") -> list[str]:
     """The complaints of all requirements that do not hold."""
-    found = (*_of_questions(manifest), *_of_rollouts(manifest), *_of_latents(manifest), *_of_the_learner(manifest))
+    found = (*_of_questions(manifest), *_of_scoring(manifest), *_of_rollouts(manifest), *_of_latents(manifest), *_of_the_learner(manifest))
     return [complaint for holds, complaint in found if not holds]
 
 
@@ -25,8 +26,41 @@ def _of_questions(m: "Manifest") -> list[Requirement]:
             "{q}" in m.data.template,
             f"data.template={m.data.template!r}: has no {{q}}, so the question would be lost; add it",
         ),
+        *(
+            (
+                source is None or source.answer_column is not None or m.verifier.reward != "math",
+                f"{key}.answer_column=null: verifier.reward=math compares with a gold answer; name the column, or set verifier.reward",
+            )
+            for key, source in (("data.train", m.data.train), ("data.held_out", m.data.held_out))
+        ),
+    ]
+
+
+def _of_scoring(m: "Manifest") -> list[Requirement]:
+    ib = m.ib
+    estimator = ESTIMATORS.get(ib.estimator)
+    needs = frozenset() if estimator is None else estimator.needs
+    others = ", ".join(name for name, other in ESTIMATORS.items() if not other.needs)
+    return [
         (
-            m.ib.reference_model is None or m.ib.scorer == "reference",
+            not needs or ib.scorer != "none",
+            f"ib.scorer=none: ib.estimator={ib.estimator} needs a scoring model; set ib.scorer=policy, or ib.estimator to {others} or none",
+        ),
+        (
+            estimator is None or not estimator.needs_gold or m.data.train.answer_column is not None,
+            f"data.train.answer_column=null: ib.estimator={ib.estimator} needs gold answers; name the column, or set ib.estimator to "
+            f"{others} or none",
+        ),
+        (
+            Need.OWN_GIVEN_ANSWER not in needs or "{a}" in m.data.answer_hint,
+            f"data.answer_hint={m.data.answer_hint!r}: has no {{a}}, so ib.estimator={ib.estimator} would not be shown the answer; add it",
+        ),
+        (
+            ib.self_reward not in ("reward", "both") or estimator is not None,
+            f"ib.self_reward={ib.self_reward}: adds S_IB to the reward, but ib.estimator=none computes none; set an estimator",
+        ),
+        (
+            ib.reference_model is None or ib.scorer == "reference",
             "ib.reference_model: only used with ib.scorer=reference; set that, or remove the model",
         ),
     ]
@@ -34,10 +68,12 @@ def _of_questions(m: "Manifest") -> list[Requirement]:
 
 def _of_rollouts(m: "Manifest") -> list[Requirement]:
     r, b, context = m.rollout, m.branching, m.model.max_context
+    of_roots = f"branching.roots={b.roots} * " if m.filter.scope == "prompt" else ""
     return [
         (
-            m.keep_per_root <= b.branches,
-            f"filter.keep={m.filter.keep}: more than branching.branches={b.branches}; keep at most {b.branches}",
+            m.kept_branches <= m.compared_roots * b.branches,
+            f"filter.keep={m.filter.keep}: more than {of_roots}branching.branches={b.branches}; "
+            f"keep at most {m.compared_roots * b.branches}",
         ),
         (
             context is None or r.max_prompt_tokens + r.max_response_tokens <= context,
@@ -50,9 +86,9 @@ def _of_rollouts(m: "Manifest") -> list[Requirement]:
             f"{r.max_batched_tokens}; lower it, or raise that",
         ),
         (
-            m.cluster.mode != "local" or (r.engines == 1 and m.learner.ranks == 1),
-            f"cluster.mode=local: one process holds rollout.engines={r.engines} and learner.ranks={m.learner.ranks}; "
-            "set both to 1, or cluster.mode=ray",
+            m.cluster.mode != "local" or (r.engines == m.learner.ranks == m.ib.replicas == 1),
+            f"cluster.mode=local: one process holds rollout.engines={r.engines}, learner.ranks={m.learner.ranks} and "
+            f"ib.replicas={m.ib.replicas}; set them to 1, or cluster.mode=ray",
         ),
     ]
 

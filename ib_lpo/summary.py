@@ -22,6 +22,7 @@ _MEANS = (
     "grow/cached_share",
     "mismatch/mean_abs",
     "mismatch/z_gap",
+    "ib/tokens_per_trajectory",
     "learner/tree_token_ratio",
     "learner/padding",
     "learner/waiting",
@@ -41,8 +42,8 @@ def ends(lines: Sequence[Line]) -> tuple[dict[str, float], dict[str, float]]:
 
 
 def totals(lines: Sequence[Line]) -> dict[str, float]:
-    """Sums of counts, alarms and seconds, means of means, the largest of largests; steps without the metric are left out."""
-    found = sorted({name for line in lines for name in line if name.startswith(("seconds/", "alarms/"))})
+    """Sums of counts, failures, alarms and seconds, means of means, the largest of largests; steps without the metric are left out."""
+    found = sorted({name for line in lines for name in line if name.startswith(("seconds/", "alarms/", "failure/"))})
     kinds = [(name, sum) for name in (*_SUMS, *found)] + [(name, _mean) for name in _MEANS] + [(name, max) for name in _LARGEST]
     values = {name: [line[name] for line in lines if line.get(name) is not None] for name, _ in kinds}
     return {name: reduce(values[name]) for name, reduce in kinds if values[name]}

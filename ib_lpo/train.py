@@ -2,8 +2,8 @@
 
     grow     questions -> roots -> forks -> latents -> branches        BranchScheduler, RolloutEngines, LatentSampler
     grade    verifiable reward                                         Verifier
-    score    S_IB of every trajectory                                  IBScorer
-    filter   the N best branches of each root                          here
+    score    S_IB of every trajectory                                  IBScorers
+    filter   the N best branches of each root or question              here
     advantages                                                         here
     update   GRPO on what was kept                                     Learner ranks (ZeRO-3)
     publish  the new weights, verified, to engines and scorer          Learner -> RolloutEngines, IBScorer
@@ -19,9 +19,11 @@ from ib_lpo.held_out import accuracy, due
 from ib_lpo.learner.advantages import assign_advantages
 from ib_lpo.manifest import Manifest
 from ib_lpo.run import Run
+from ib_lpo.scoring.failures import label_failures
 from ib_lpo.scoring.filter import filter_branches
 from ib_lpo.scoring.grade import grade_trees, grading_metrics
-from ib_lpo.scoring.score import apply_scores
+from ib_lpo.scoring.replicas import read_trees
+from ib_lpo.scoring.score import score_trees
 from ib_lpo.tree import RolloutTree
 
 
@@ -46,18 +48,28 @@ def one_step(step: int, run: Run, parts: Assembly) -> tuple[list[RolloutTree], d
     """Steps 1 to 7 of method.md; returns the finished trees and the step's metrics."""
     trees, metrics = grow_and_grade(step, run, parts)
     with run.phase("score"):
-        if parts.scorer is not None:
-            metrics |= apply_scores(trees, parts.scorer.call("score", trees).result())
+        metrics |= score(trees, parts)
     with run.phase("filter"):
         metrics |= filter_branches(trees, parts.manifest)
     with run.phase("advantages"):
         manifest = parts.manifest
-        metrics |= assign_advantages(trees, manifest.learner.advantage, max_response_tokens=manifest.rollout.max_response_tokens)
+        metrics |= assign_advantages(
+            trees, manifest.learner.advantage, max_response_tokens=manifest.rollout.max_response_tokens, ib=manifest.ib
+        )
     with run.phase("update"):
         metrics |= parts.learner.update(trees, step)
     with run.phase("publish"):
         metrics |= parts.learner.publish(step, parts.receivers)
     return trees, metrics
+
+
+def score(trees: list[RolloutTree], parts: Assembly) -> dict[str, float]:
+    """S_IB of every trajectory, and what went wrong in those where it is low; nothing without an estimator."""
+    ib = parts.manifest.ib
+    if ib.estimator == "none":
+        return {}
+    readings, cost = read_trees(parts.scorers, trees, ib, parts.decode)
+    return score_trees(trees, readings, cost, parts.manifest) | label_failures(trees, ib.failures, parts.decode)
 
 
 def grow_and_grade(step: int, run: Run, parts: Assembly) -> tuple[list[RolloutTree], dict[str, float]]:

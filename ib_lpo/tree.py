@@ -27,11 +27,19 @@ class Verdict(StrEnum):
     UNVERIFIABLE = "unverifiable"  # grading overran or crashed: no reward, no gradient, never 0
 
 
+class FailureMode(StrEnum):
+    """What went wrong in a trajectory of low S_IB."""
+
+    EMPTY_FLUFF = "empty_fluff"  # a long stretch over which I(r;a) does not rise
+    REPETITIVE_LOOP = "repetitive_loop"  # a stretch that repeats what was there before
+    LOGICAL_DRIFT = "logical_drift"  # I(r;a) falls from its peak to the end
+
+
 class Label(StrEnum):
     """Why the filter kept or dropped a trajectory."""
 
     ROOT = "root"  # kept because roots are kept
-    TOP = "top"  # a branch among the N best of its root
+    TOP = "top"  # a branch among the N best of its siblings
     PRUNED = "pruned"  # a branch below the N best
     UNSCORED = "unscored"  # kept because scoring is off
     UNVERIFIABLE = "unverifiable"  # dropped: it has no reward
@@ -45,8 +53,10 @@ class Question:
     text: str  # as in the data, without the prompt template
     answer: str  # gold answer
     prompt_ids: tuple[int, ...]  # template and chat template applied
-    answer_ids: tuple[int, ...]  # the gold answer as the policy would write it, for I(r;a)
+    answer_ids: tuple[int, ...]  # the gold answer as the policy would write it, for I(r;a); empty without a gold answer
+    lead_ids: tuple[int, ...] = ()  # stands before answer_ids wherever they are scored, and is not scored itself
     empty_prompt_ids: tuple[int, ...] = ()  # prompt_ids of an empty question: the context of log pi(o_t|o_<t) in I(q;r)
+    informed_prompt_ids: tuple[int, ...] = ()  # prompt_ids with the gold answer shown: the context of H(o_t|q,a,o_<t)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,11 +71,26 @@ class Fork:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IbScore:
-    """S_IB and its terms, nats, before and after z-scoring among siblings."""
+    """S_IB, its terms before (nats) and after z-scoring among siblings, and how I(r;a) grew along the response."""
 
+    estimator: str  # name in the registry
     relevance: float  # I(r;a)
     compression: float  # I(q;r)
-    score: float  # beta * z(relevance) - z(compression), the number that ranks
+    relevance_z: float
+    compression_z: float
+    score: float  # beta * relevance_z - compression_z, the number that ranks
+    profile_at: tuple[int, ...] = ()  # numbers of response tokens after which `profile` was measured, ascending
+    profile: tuple[float, ...] = ()  # I(r_<t; a), nats per answer token
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A failure mode and its evidence: response tokens [start, end)."""
+
+    mode: FailureMode
+    start: int
+    end: int
+    measure: float  # compressed share of a loop, dimensionless; gain of I(r;a) over fluff, drop in a drift, nats per answer token
 
 
 @dataclass(slots=True, kw_only=True)
@@ -89,6 +114,8 @@ class Trajectory:
     verdict: Verdict | None = None
     reward: float | None = None
     ib: IbScore | None = None
+    failures: tuple[Failure, ...] = ()
+    rank: int | None = None  # by S_IB among the verifiable branches it was compared with; 1: the best
     kept: bool = True
     label: Label | None = None
     advantage: float | None = None

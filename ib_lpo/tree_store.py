@@ -15,7 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ib_lpo.tree import Fork, IbScore, Label, Question, RolloutTree, Status, Trajectory, Verdict
+from ib_lpo.errors import UserError
+from ib_lpo.tree import Failure, FailureMode, Fork, IbScore, Label, Question, RolloutTree, Status, Trajectory, Verdict
 
 _IDS, _FLOATS = pa.list_(pa.int32()), pa.list_(pa.float32())
 _QUESTION = {
@@ -24,10 +25,22 @@ _QUESTION = {
     "answer": pa.string(),
     "prompt_ids": _IDS,
     "answer_ids": _IDS,
+    "lead_ids": _IDS,
     "empty_prompt_ids": _IDS,
+    "informed_prompt_ids": _IDS,
 }
 _FORK = {"position": pa.int32(), "entropy": pa.float64(), "candidates": pa.int32(), "prefix_length": pa.int32()}
-_IB = {"relevance": pa.float64(), "compression": pa.float64(), "score": pa.float64()}
+_IB = {
+    "estimator": pa.string(),
+    "relevance": pa.float64(),
+    "compression": pa.float64(),
+    "relevance_z": pa.float64(),
+    "compression_z": pa.float64(),
+    "score": pa.float64(),
+    "profile_at": _IDS,
+    "profile": pa.list_(pa.float64()),
+}
+_FAILURE = {"mode": pa.string(), "start": pa.int32(), "end": pa.int32(), "measure": pa.float64()}
 _TRAJECTORY = {
     "id": pa.string(),
     "parent": pa.string(),
@@ -45,6 +58,8 @@ _TRAJECTORY = {
     "verdict": pa.string(),
     "reward": pa.float64(),
     "ib": pa.struct(_IB.items()),
+    "failures": pa.list_(pa.struct(_FAILURE.items())),
+    "rank": pa.int32(),
     "kept": pa.bool_(),
     "label": pa.string(),
     "advantage": pa.float64(),
@@ -75,8 +90,19 @@ def write_trees(path: Path, trees: Sequence[RolloutTree], step: int, *, decode: 
 
 
 def read_trees(path: Path) -> list[RolloutTree]:
-    """The trees as they were written, in order. Raises FileNotFoundError, or pyarrow.ArrowInvalid for another kind of file."""
-    rows = pq.read_table(path, columns=[name for name in _SCHEMA.names if name != "text"]).to_pylist()
+    """The trees as they were written, in order.
+
+    Raises FileNotFoundError, pyarrow.ArrowInvalid for another kind of file, or UserError for parquet with other columns.
+    """
+    columns = [name for name in _SCHEMA.names if name != "text"]
+    held = pq.read_schema(path)
+    different = [name for name in columns if name not in held.names or held.field(name).type != _SCHEMA.field(name).type]
+    if different:
+        raise UserError(
+            f"{path}: not trees as this version of ib_lpo writes them (missing or different: {', '.join(different)}); read them with the "
+            "version that wrote them, or grow them again"
+        )
+    rows = pq.read_table(path, columns=columns).to_pylist()
     return [_tree(list(group)) for _, group in groupby(rows, key=lambda row: row["tree"])]
 
 
@@ -89,19 +115,25 @@ def _tree_rows(tree: RolloutTree, index: int, step: int, decode: Callable[[list[
 def _row(trajectory: Trajectory, decode: Callable[[list[int]], str] | None) -> dict[str, Any]:
     row = {name: getattr(trajectory, name) for name in _TRAJECTORY}
     row |= {name: None if row[name] is None else asdict(row[name]) for name in _RECORDS}
+    row["failures"] = [asdict(failure) for failure in trajectory.failures]
     return row | {"text": decode(trajectory.response_ids.tolist()) if decode else None}
 
 
 def _tree(rows: list[dict[str, Any]]) -> RolloutTree:
     question = {name: rows[0][f"question_{name}"] for name in _QUESTION}
-    question |= {name: tuple(ids) for name, ids in question.items() if isinstance(ids, list)}
     trajectories = [_trajectory(row) for row in rows if row["id"] is not None]
-    return RolloutTree(question=Question(**question), trajectories=trajectories, unforked=rows[0]["unforked"])
+    return RolloutTree(question=_record(Question, question), trajectories=trajectories, unforked=rows[0]["unforked"])
 
 
 def _trajectory(row: dict[str, Any]) -> Trajectory:
     values = {name: row[name] for name in _TRAJECTORY}
     values |= {name: np.array(values[name], dtype) for name, dtype in _ARRAYS.items() if values[name] is not None}
     values |= {name: kind(values[name]) for name, kind in _ENUMS.items() if values[name] is not None}
-    values |= {name: kind(**values[name]) for name, kind in _RECORDS.items() if values[name] is not None}
+    values |= {name: _record(kind, values[name]) for name, kind in _RECORDS.items() if values[name] is not None}
+    values["failures"] = tuple(Failure(**failure | {"mode": FailureMode(failure["mode"])}) for failure in values["failures"])
     return Trajectory(**values)
+
+
+def _record(kind: type, values: dict[str, Any]) -> Any:
+    """What parquet gives as lists are tuples in a frozen record."""
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})

@@ -29,8 +29,8 @@ class SourceConfig(Section):
     """Options of a generator, passed on as they are."""
     question_column: str = "question"
     """Column with the question."""
-    answer_column: str = "answer"
-    """Column with the gold answer, or with a solution that ends in it (`\\boxed{...}` or `#### ...`)."""
+    answer_column: str | None = "answer"
+    """Column with the gold answer, or with a solution that ends in it (`\\boxed{...}` or `#### ...`); null: there are no gold answers."""
     id_column: str | None = None
     """Column with a unique id per question; row numbers serve when absent."""
 
@@ -45,6 +45,12 @@ class DataConfig(Section):
     """Prompt around a question; `{q}` is the question, literal braces are doubled."""
     chat: bool = True
     """Wrap the prompt with the tokenizer's chat template where it has one."""
+    bad_answers: Literal["error", "drop"] = "error"
+    """What happens when a gold answer cannot be judged against: the run stops and names the question, or goes on without and counts it."""
+    answer_lead: str = "\n"
+    """Stands between a response, cut before its final answer, and the gold answer where I(r;a) is scored; not scored itself."""
+    answer_hint: str = "\n(The final answer is {a}.)"
+    """Follows the question where the scoring model is shown the gold answer `{a}` (estimator answer_entropy); braces are doubled."""
     questions_per_step: int = Field(32, ge=1)
     """Questions of one training step."""
     batches_per_step: int = Field(1, ge=1)

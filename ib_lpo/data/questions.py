@@ -13,6 +13,7 @@ class QuestionSets(NamedTuple):
     train: list[Question]
     held_out: list[Question]  # empty without data.held_out
     overlap: int  # training questions left out because their text is held out
+    unjudgeable: int = 0  # questions left out because no response can be judged against their gold answer
 
 
 def load_questions(source: SourceConfig, data: DataConfig, tokenizer: Any, *, max_prompt_tokens: int) -> list[Question]:
@@ -24,7 +25,9 @@ def load_questions(source: SourceConfig, data: DataConfig, tokenizer: Any, *, ma
     rows = read_rows(source)
     prompts = _tokenise([row.question for row in rows], data, tokenizer)
     _check_lengths(rows, prompts, max_prompt_tokens)
+    informed = _tokenise([row.question + _hint(row, data) for row in rows], data, tokenizer)
     (empty,) = _tokenise([""], data, tokenizer)
+    lead = tokenizer(data.answer_lead, add_special_tokens=False)["input_ids"]
     answers = tokenizer([f"\\boxed{{{row.answer}}}" for row in rows], add_special_tokens=False)["input_ids"]
     return [
         Question(
@@ -32,10 +35,12 @@ def load_questions(source: SourceConfig, data: DataConfig, tokenizer: Any, *, ma
             text=row.question,
             answer=row.answer,
             prompt_ids=tuple(prompt),
-            answer_ids=tuple(answer),
+            answer_ids=tuple(answer) if row.answer else (),
+            lead_ids=tuple(lead),
             empty_prompt_ids=tuple(empty),
+            informed_prompt_ids=tuple(told) if row.answer else (),
         )
-        for row, prompt, answer in zip(rows, prompts, answers, strict=True)
+        for row, prompt, told, answer in zip(rows, prompts, informed, answers, strict=True)
     ]
 
 
@@ -48,13 +53,18 @@ def load_sets(data: DataConfig, tokenizer: Any, *, max_prompt_tokens: int) -> Qu
     held_out = [] if data.held_out is None else load_questions(data.held_out, data, tokenizer, max_prompt_tokens=max_prompt_tokens)
     texts = {question.text for question in held_out}
     kept = [question for question in train if question.text not in texts]
-    if len(kept) < data.questions_per_step * data.batches_per_step:
+    check_enough(len(kept), len(train), data, removed="those that are held out")
+    return QuestionSets(kept, held_out, len(train) - len(kept))
+
+
+def check_enough(left: int, of: int, data: DataConfig, *, removed: str) -> None:
+    """Raise DataError unless the training questions that are left fill a step."""
+    if left < data.questions_per_step * data.batches_per_step:
         batches = f" x data.batches_per_step={data.batches_per_step}" if data.batches_per_step > 1 else ""
         raise DataError(
-            f"data.train: {len(kept)} of {len(train)} questions are left after removing those that are held out, fewer than "
+            f"data.train: {left} of {of} questions are left after removing {removed}, fewer than "
             f"data.questions_per_step={data.questions_per_step}{batches}; give more training questions or lower it"
         )
-    return QuestionSets(kept, held_out, len(train) - len(kept))
 
 
 def _tokenise(questions: list[str], data: DataConfig, tokenizer: Any) -> list[list[int]]:
@@ -68,6 +78,16 @@ def _tokenise(questions: list[str], data: DataConfig, tokenizer: Any) -> list[li
         return tokenizer(prompts)["input_ids"]
     chats = [[{"role": "user", "content": prompt}] for prompt in prompts]
     return tokenizer.apply_chat_template(chats, add_generation_prompt=True, tokenize=True, return_dict=False)
+
+
+def _hint(row: Row, data: DataConfig) -> str:
+    """What follows the question where the gold answer is shown."""
+    try:
+        return data.answer_hint.format(a=row.answer)
+    except (KeyError, IndexError, ValueError) as error:
+        raise DataError(
+            f"data.answer_hint={data.answer_hint!r}: malformed ({error!r}); write {{a}} for the gold answer and double other braces"
+        ) from None
 
 
 def _check_lengths(rows: list[Row], prompts: list[list[int]], limit: int) -> None:

@@ -32,14 +32,14 @@ def check_fit(manifest: Manifest, device: str, fleet: Fleet) -> None:
     if not isinstance(fleet, RayFleet):
         return
     c, engines, ranks = manifest.cluster, manifest.rollout.engines, manifest.learner.ranks
-    scorers = int(manifest.ib.estimator != "none")
+    scorers = manifest.ib.replicas if manifest.runs_scorer else 0
     kinds = [
         ("CPU", round(engines * c.engine_cpus + ranks * c.rank_cpus + scorers * c.scorer_cpus + SERVICES * c.service_cpus, 3), "cpus"),
         ("GPU", (engines * c.engine_gpus + ranks * c.rank_gpus + scorers * c.scorer_gpus) * (device == "cuda"), "gpus"),
     ]
     problems = [
-        f"rollout.engines={engines}, learner.ranks={ranks}: with the scorer and services they reserve {need:g} {kind}s, the Ray cluster "
-        f"has {fleet.resources.get(kind, 0):g}; lower them or cluster.engine_{suffix}, rank_{suffix}, scorer_{suffix}"
+        f"rollout.engines={engines}, learner.ranks={ranks}: with {scorers} scorers and the services they reserve {need:g} {kind}s, the Ray cluster "
+        f"has {fleet.resources.get(kind, 0):g}; lower them, ib.replicas, or cluster.engine_{suffix}, rank_{suffix}, scorer_{suffix}"
         for kind, need, suffix in kinds
         if need > fleet.resources.get(kind, 0) + 1e-9
     ]

@@ -2,6 +2,7 @@
 
 A filtered trajectory is absent, never reward 0: it gets no advantage, and whether its reward counts in the comparison is
 `advantage.baseline` (method.md section 2). An unverifiable trajectory has no reward and counts nowhere. Equal rewards give exactly 0.
+What is compared is the verifier's reward plus overlong punishment and self-reward; Trajectory.reward stays what the verifier found.
 """
 
 from collections import Counter
@@ -11,6 +12,8 @@ import numpy as np
 
 from ib_lpo.learner.config import AdvantageConfig
 from ib_lpo.learner.overlong import overlong_reward
+from ib_lpo.scoring.config import IbConfig
+from ib_lpo.scoring.self_reward import reward_bonus
 from ib_lpo.tree import RolloutTree, Trajectory
 
 _STD_FLOOR = 1e-6
@@ -49,29 +52,43 @@ ADVANTAGES: dict[str, Callable[[np.ndarray, Subtrees, bool], np.ndarray]] = {
 }
 
 
-def assign_advantages(trees: list[RolloutTree], config: AdvantageConfig, *, max_response_tokens: int) -> dict[str, float]:
+def assign_advantages(
+    trees: list[RolloutTree], config: AdvantageConfig, *, max_response_tokens: int, ib: IbConfig | None = None
+) -> dict[str, float]:
     """Set `advantage` on every kept trajectory that has a reward; all others get None.
 
+    `ib` with self_reward `reward` or `both` adds a bounded share of S_IB to the rewards that are compared. Raises ValueError when one of
+    those trajectories was not scored.
+
     Metrics, all `advantage/...`: `groups`; `mean_abs` over the trained trajectories; `overlong`, graded trajectories whose reward the
-    overlong punishment lowers. Groups without signal are counted by what was trained, `empty_groups` (nothing kept has a reward) and
+    overlong punishment lowers; `self_reward`, mean size of the share of S_IB over the compared trajectories, absent when it is off.
+    Groups without signal are counted by what was trained, `empty_groups` (nothing kept has a reward) and
     `flat_groups` (all advantages are 0), and once more by cause, each in exactly one of
     `unverifiable_groups`: no trajectory has a reward; `filtered_groups`: the filter left none, or, of rewards that differ, only such
     as tell nothing; `all_right_groups`, `all_wrong_groups`: the verifier's rewards are all the same and above 0, or all 0.
     """
     counts: Counter[str] = Counter()
     magnitudes: list[float] = []
+    bonuses: list[float] = []
     overlong = 0
     for tree in trees:
         shaping = {t.id: _shaping(t, config, max_response_tokens) for t in tree.trajectories if t.reward is not None}
+        bonus = _bonus(_counted(tree, config), ib)
         overlong += sum(value < 0 for value in shaping.values())
-        magnitudes += map(abs, _assign(tree, config, shaping))
+        bonuses += map(abs, bonus.values())
+        magnitudes += map(abs, _assign(tree, config, {id: value + bonus.get(id, 0.0) for id, value in shaping.items()}))
         counts.update(_silence(tree))
     return {
         "advantage/groups": float(len(trees)),
         **{f"advantage/{name}": float(counts[name]) for name in _SILENT},
         "advantage/overlong": float(overlong),
-        "advantage/mean_abs": float(np.mean(magnitudes)) if magnitudes else 0.0,
+        "advantage/mean_abs": _mean(magnitudes),
+        **({"advantage/self_reward": _mean(bonuses)} if _rewards_itself(ib) else {}),
     }
+
+
+def _mean(values: list[float]) -> float:
+    return float(np.mean(values)) if values else 0.0
 
 
 def _shaping(trajectory: Trajectory, config: AdvantageConfig, max_response_tokens: int) -> float:
@@ -83,12 +100,27 @@ def _counted(tree: RolloutTree, config: AdvantageConfig) -> list[Trajectory]:
     return [t for t in tree.trajectories if t.reward is not None and (t.kept or config.baseline == "all")]
 
 
-def _assign(tree: RolloutTree, config: AdvantageConfig, shaping: dict[str, float]) -> list[float]:
-    """Returns the advantages of the trained trajectories."""
+def _rewards_itself(ib: IbConfig | None) -> bool:
+    return ib is not None and ib.self_reward in ("reward", "both")
+
+
+def _bonus(counted: list[Trajectory], ib: IbConfig | None) -> dict[str, float]:
+    """The share of S_IB of every counted trajectory of a question, by its id; empty when it is off."""
+    if not _rewards_itself(ib):
+        return {}
+    for trajectory in counted:
+        if trajectory.ib is None:
+            raise ValueError(f"{trajectory.id}: has no S_IB to add to its reward (ib.self_reward={ib.self_reward}); run score_trees before")
+    bonus = reward_bonus([t.ib.score for t in counted], [t.reward for t in counted], weight=ib.reward_weight, clip=ib.reward_clip)
+    return {t.id: float(value) for t, value in zip(counted, bonus, strict=True)}
+
+
+def _assign(tree: RolloutTree, config: AdvantageConfig, added: dict[str, float]) -> list[float]:
+    """Returns the advantages of the trained trajectories. `added` to the rewards, by id of the graded trajectories."""
     for trajectory in tree.trajectories:
         trajectory.advantage = None
     counted = _counted(tree, config)
-    rewards = np.array([t.reward + shaping[t.id] for t in counted], dtype=np.float64)
+    rewards = np.array([t.reward + added[t.id] for t in counted], dtype=np.float64)
     advantages = ADVANTAGES[config.kind](rewards, _subtrees(tree, counted), config.normalise_std)
     trained = [(t, float(a)) for t, a in zip(counted, advantages, strict=True) if t.kept]
     for trajectory, advantage in trained:

@@ -39,7 +39,7 @@ class Objective:
             config=manifest.learner.loss,
             kl=manifest.learner.kl,
             latent_is=manifest.latent.offpolicy == "truncated_is",
-            self_reward_weight=manifest.ib.self_reward_weight if manifest.ib.self_reward == "loss" else 0.0,
+            self_reward_weight=manifest.ib.self_reward_weight if manifest.ib.self_reward in ("loss", "both") else 0.0,
             max_response_tokens=manifest.rollout.max_response_tokens,
         )
 

@@ -148,13 +148,14 @@ def _insert(trunk: _Node, ids: np.ndarray, share: bool) -> _Node:
         child = next(following, None)
         if child is None:
             return _append(node, ids)
-        common = _common(child.ids, ids)
+        common = common_prefix(child.ids, ids)
         node = child if common == len(child.ids) else _split(child, common)
         ids = ids[common:]
     return node
 
 
-def _common(a: np.ndarray, b: np.ndarray) -> int:
+def common_prefix(a: np.ndarray, b: np.ndarray) -> int:
+    """How many ids two sequences begin with in common."""
     length = min(len(a), len(b))
     differ = np.flatnonzero(a[:length] != b[:length])
     return int(differ[0]) if differ.size else length

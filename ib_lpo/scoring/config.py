@@ -11,6 +11,8 @@ from ib_lpo.section import Section
 class VerifierConfig(Section):
     """The killable grading processes."""
 
+    reward: str = "math"
+    """What grades a response: `math` (math-verify), an entry point of group `ib_lpo.rewards`, or a path `package.module:attribute`."""
     workers: int = Field(1, ge=1)
     """Grading processes."""
     deadline_s: float = Field(5.0, gt=0.0)
@@ -21,31 +23,62 @@ class VerifierConfig(Section):
     """Seconds a grading process may take to start; later than that is an error, as no item could ever be graded."""
 
 
+class FailureConfig(Section):
+    """Which trajectories of low S_IB are labelled with what went wrong, and from what on."""
+
+    below: float = 0.0
+    """Scores under this are low; 0 is the mean of a sibling set."""
+    points: int = Field(8, ge=0)
+    """Places along a response, evenly spread, at which I(r;a) is measured by the scorer; 0: none, then loops alone are found."""
+    loop_tokens: int = Field(32, ge=4)
+    """`repetitive_loop`: fewest tokens in a row that repeat earlier 4-grams of the response."""
+    loop_ratio: float = Field(0.5, gt=0.0, le=1.0)
+    """`repetitive_loop`: the stretch compresses (zlib) to at most this share of its bytes."""
+    fluff_tokens: int = Field(64, ge=1)
+    """`empty_fluff`: fewest tokens in a row over which I(r;a) does not rise."""
+    fluff_gain: float = Field(0.05, ge=0.0)
+    """`empty_fluff`: I(r;a) counts as risen when it gains more than this, nats per answer token."""
+    drift_drop: float = Field(0.5, gt=0.0)
+    """`logical_drift`: I(r;a) ends this far below its highest value along the response, nats per answer token."""
+
+
 class IbConfig(Section):
     """S_IB(r) = beta * I(r;a) - I(q;r) (method.md section 2)."""
 
-    estimator: Literal["pmi", "none"] = "pmi"
+    estimator: Literal["pmi", "rate", "answer_entropy", "advantage_entropy", "none"] = "pmi"
     """How the two informations are estimated; `none` turns scoring and filtering off."""
     beta: float = Field(2.0, ge=0.0)
     """Weight of the relevance term I(r;a)."""
     reference_length: int = Field(256, ge=1)
-    """L of the pmi estimator, tokens: the compression term is divided by it, so longer costs more."""
+    """L of the estimators pmi and rate, tokens: the compression term is divided by it, so longer costs more."""
+    repetition_penalty: float = Field(1.0, ge=0.0)
+    """Of the estimator rate: what every token that repeats an earlier 4-gram of its response adds to its rate, nats."""
+    scorer: Literal["policy", "reference", "none"] = "policy"
+    """Scoring model: the policy, refreshed at every publish; the frozen starting model; or none, for estimators that need none."""
+    replicas: int = Field(1, ge=1)
+    """Scorers that share the trees of a step."""
     max_tokens_per_batch: int = Field(16384, ge=1)
-    """Tokens of one scoring forward pass, padding included; a single longer row is a batch of its own."""
-    scorer: Literal["policy", "reference"] = "policy"
-    """Scoring model: the policy, refreshed at every publish, or the frozen starting model."""
+    """Tokens of one scoring forward pass, shared prefixes counted once; a single longer sequence is a batch of its own."""
     reference_model: Path | str | None = None
     """Scoring model of `scorer: reference`; the policy's starting weights when absent."""
-    self_reward: Literal["none", "loss"] = "loss"
-    """`loss` adds -lambda * mean(A_t * H_t) to the policy loss (estimator `advantage_entropy`)."""
+    failures: FailureConfig = FailureConfig()
+    """Labels of trajectories of low S_IB."""
+    self_reward: Literal["none", "loss", "reward", "both"] = "loss"
+    """`loss` adds -lambda * mean(A_t * H_t) to the policy loss; `reward` adds a bounded share of S_IB to the reward; `both` does both."""
     self_reward_weight: float = Field(0.005, ge=0.0)
-    """lambda of the self-reward."""
+    """lambda of `loss`."""
+    reward_weight: float = Field(0.1, ge=0.0, lt=0.5)
+    """lambda of `reward`: the most that S_IB changes a reward by; below 1/2, so that no wrong answer outranks a right one."""
+    reward_clip: float = Field(3.0, gt=0.0)
+    """S_IB at and beyond which `reward` gives its most."""
 
 
 class FilterConfig(Section):
     """Which branches are trained on."""
 
+    scope: Literal["root", "prompt"] = "root"
+    """Whose branches are compared: those of one root, or all of a question."""
     keep: int | None = Field(None, ge=0)
-    """N, branches kept per root; ceil(K/2) when absent."""
+    """N, branches kept per root, or per question with `scope: prompt`; ceil(K/2) per root when absent."""
     keep_roots: bool = True
     """Roots are always kept."""

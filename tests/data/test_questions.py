@@ -30,6 +30,15 @@ def test_plain_prompts(tokenizer):
         assert tokenizer.decode(question.prompt_ids) == f"Q: {question.text} {{now}}"
         assert tokenizer.decode(question.answer_ids) == f"\\boxed{{{question.answer}}}"
         assert tokenizer.decode(question.empty_prompt_ids) == "Q:  {now}"
+        assert tokenizer.decode(question.lead_ids) == "\n"
+        assert tokenizer.decode(question.informed_prompt_ids) == f"Q: {question.text}\n(The final answer is {question.answer}.) {{now}}"
+
+
+def test_without_a_gold_answer_there_is_nothing_to_score_or_to_show(tokenizer, tmp_path):
+    (tmp_path / "set.jsonl").write_text('{"question": "why?"}\n')
+    source = SourceConfig(kind="file", path=tmp_path / "set.jsonl", answer_column=None)
+    (question,) = load_questions(source, DataConfig(train=source), tokenizer, max_prompt_tokens=200)
+    assert (question.answer, question.answer_ids, question.informed_prompt_ids) == ("", (), ())
 
 
 def test_chat_prompts(tokenizer):
@@ -58,6 +67,12 @@ def test_a_malformed_template_is_one_line(tokenizer, template):
     with pytest.raises(DataError, match="double other braces") as caught:
         load_questions(SUMS, DataConfig(train=SUMS, template=template), tokenizer, max_prompt_tokens=200)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("hint", ["{a} {", "{b}", "{}"])
+def test_a_malformed_hint_is_one_line(tokenizer, hint):
+    with pytest.raises(DataError, match=r"data\.answer_hint=.* double other braces"):
+        load_questions(SUMS, DataConfig(train=SUMS, answer_hint=hint), tokenizer, max_prompt_tokens=200)
 
 
 def test_held_out_questions_are_not_trained_on(tokenizer):

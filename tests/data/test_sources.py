@@ -75,6 +75,11 @@ def test_row_numbers_are_ids_and_lists_of_answers_are_joined(tmp_path):
     assert [(row.id, row.answer) for row in read_rows(SourceConfig(kind="file", path=path))] == [("set-0", "1, 2"), ("set-1", "3")]
 
 
+def test_a_source_may_have_no_gold_answers(tmp_path):
+    path = jsonl(tmp_path / "set.jsonl", [{"question": "q"}, {"question": "r", "answer": "7"}])
+    assert [row.answer for row in read_rows(SourceConfig(kind="file", path=path, answer_column=None))] == ["", ""]
+
+
 @pytest.mark.parametrize(
     ("records", "settings", "words"),
     [

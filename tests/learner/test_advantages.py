@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 
 from ib_lpo.learner.advantages import ADVANTAGES, assign_advantages
 from ib_lpo.learner.config import AdvantageConfig
+from ib_lpo.scoring.config import IbConfig
 from ib_lpo.tree import RolloutTree
 from tests.learner.tiny import question, trajectory
+from tests.scoring.trees import scored
 
 MAX_TOKENS = 10
 KINDS = sorted(ADVANTAGES)
@@ -32,9 +34,9 @@ def group(candidates) -> RolloutTree:
     return grow([(f"r{i}", *candidate) for i, candidate in enumerate(candidates)])
 
 
-def assign(tree, **config):
+def assign(tree, ib=None, **config):
     """The advantages in order, and the metrics without their prefix."""
-    metrics = assign_advantages([tree], AdvantageConfig(**config), max_response_tokens=MAX_TOKENS)
+    metrics = assign_advantages([tree], AdvantageConfig(**config), max_response_tokens=MAX_TOKENS, ib=ib)
     assert all(isinstance(value, float) for value in metrics.values())
     return [t.advantage for t in tree.trajectories], {name.removeprefix("advantage/"): value for name, value in metrics.items()}
 
@@ -176,6 +178,86 @@ def test_overlong_answers_are_worth_less_and_keep_their_reward():
     assert advantages == pytest.approx([*(np.array(shaped) - np.mean(shaped)), None])
     assert [t.reward for t in tree.trajectories] == [1.0, 1.0, 1.0, None]
     assert (metrics["overlong"], metrics["flat_groups"]) == (2.0, 0.0)
+
+
+def scores(tree, *values) -> RolloutTree:
+    for grown, value in zip(tree.trajectories, values, strict=True):
+        grown.ib = scored(value)
+    return tree
+
+
+REWARDING = pytest.mark.parametrize("ib", [IbConfig(self_reward=mode, reward_weight=0.2, reward_clip=2.0) for mode in ("reward", "both")])
+
+
+@REWARDING
+def test_self_reward_is_compared_in_the_group_and_leaves_the_reward_alone(ib):
+    """Rewards with their shares of S_IB: 1 - 0.1, 0 + 0.2, 0 - 0.2 (pruned), and nothing for the unverifiable one."""
+    tree = scores(group(PRUNED), -1.0, 2.0, -50.0, 9.0)
+    advantages, metrics = assign(tree, ib)
+    shaped = [0.9, 0.2, -0.2]
+    assert advantages == [pytest.approx(0.9 - np.mean(shaped)), pytest.approx(0.2 - np.mean(shaped)), None, None]
+    assert [t.reward for t in tree.trajectories] == [1.0, 0.0, 0.0, None]
+    assert metrics["self_reward"] == pytest.approx((0.1 + 0.2 + 0.2) / 3)
+
+
+@REWARDING
+def test_self_reward_counts_survivors_alone_where_the_baseline_does(ib):
+    """The pruned 0.9 would leave a gap of 0.1."""
+    tree = scores(group([(1.0, True), (0.5, True), (0.9, False)]), 2.0, -2.0, 0.0)
+    advantages, metrics = assign(tree, ib, baseline="survivors")
+    assert advantages == [pytest.approx(0.35), pytest.approx(-0.35), None]
+    assert metrics["self_reward"] == pytest.approx(0.1)
+    assert assign(tree, ib)[1]["self_reward"] == pytest.approx((0.02 + 0.02 + 0.0) / 3)
+
+
+@REWARDING
+def test_self_reward_comes_on_top_of_the_overlong_punishment(ib):
+    tree = scores(grow([("r0", 1.0, True, 6), ("r1", 1.0, True, 10)]), 1.0, -1.0)
+    shaped = np.array([1.1, 0.4 - 0.1])
+    assert assign(tree, ib, overlong_buffer=4, overlong_penalty=0.6)[0] == pytest.approx(shaped - shaped.mean())
+
+
+@REWARDING
+def test_self_reward_gives_signal_where_all_are_right(ib):
+    advantages, metrics = assign(scores(group([(1.0, True), (1.0, True)]), 2.0, -2.0), ib)
+    assert advantages == pytest.approx([0.2, -0.2])
+    assert (metrics["flat_groups"], metrics["all_right_groups"]) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("kind", ["group_mean", "leave_one_out"])
+@given(
+    members=st.lists(st.tuples(st.sampled_from([0.0, 0.3, 1.0]), st.floats(-9.0, 9.0)), min_size=2, max_size=8),
+    weight=st.floats(0.0, 0.49),
+    std=st.booleans(),
+)
+def test_self_reward_never_puts_a_wrong_answer_above_a_right_one(kind, members, weight, std):
+    tree = scores(group([(reward, True) for reward, _ in members]), *(value for _, value in members))
+    assign(tree, IbConfig(self_reward="reward", reward_weight=weight), kind=kind, normalise_std=std)
+    right, wrong = ([t.advantage for t in tree.trajectories if (t.reward == 1) == is_right] for is_right in (True, False))
+    assert min(right, default=np.inf) > max(wrong, default=-np.inf)
+
+
+@pytest.mark.parametrize("ib", [None, IbConfig(self_reward="loss"), IbConfig(self_reward="none")])
+def test_without_self_reward_in_the_reward_scores_do_not_matter(ib):
+    advantages, metrics = assign(scores(group(PRUNED), 5.0, -5.0, 1.0, 0.0), ib)
+    assert advantages == assign(group(PRUNED))[0]
+    assert "self_reward" not in metrics
+
+
+@REWARDING
+def test_self_reward_needs_the_scores_of_whom_it_compares(ib):
+    tree = scores(group(PRUNED), 1.0, 1.0, 1.0, 1.0)
+    tree.trajectories[3].ib = None  # unverifiable: compared with nobody
+    assign(tree, ib)
+    tree.trajectories[2].ib = None
+    assign(tree, ib, baseline="survivors")
+    with pytest.raises(ValueError, match=r"q/r2: has no S_IB .*ib\.self_reward="):
+        assign(tree, ib)
+
+
+@REWARDING
+def test_self_reward_of_nobody_is_nothing(ib):
+    assert assign(group([(None, True)]), ib)[1]["self_reward"] == 0.0
 
 
 RIGHT, WRONG = (1.0, True), (0.0, True)

@@ -57,7 +57,7 @@ def test_overrides_are_yaml_values(tmp_path):
         ("model.max_context=100", r"rollout\.max_prompt_tokens=2048 \+ rollout\.max_response_tokens=4096 exceed model\.max_context=100"),
         ("rollout.max_running=9999", r"rollout\.max_running=9999: every running sequence needs a token"),
         ("latent.kind=cvae", r"latent\.kind=cvae: needs latent\.weights"),
-        ("cluster.mode=local", r"learner\.ranks=2; set both to 1"),
+        ("cluster.mode=local", r"ib\.replicas=1; set them to 1"),
         ("rollout.top_p=0", r"rollout\.top_p=0: .*greater than 0"),
         ("rollout.top_k=0", r"rollout\.top_k=0: .*greater than or equal to 1"),
         ("rollout.top_p=0.9", r"^rollout\.top_p=0\.9: .*engine_is=true and latent\.offpolicy=truncated_is; set rollout\.top_p=1"),
@@ -76,6 +76,11 @@ def test_overrides_are_yaml_values(tmp_path):
         ("data.batches_per_step=0", r"data\.batches_per_step=0: .*greater than or equal to 1"),
         ("data.template=hello", r"data\.template='hello': has no \{q\}"),
         ("ib.reference_model=x", r"ib\.reference_model: only used with ib\.scorer=reference"),
+        ("ib.scorer=none", r"^ib\.scorer=none: ib\.estimator=pmi needs a scoring model; .* advantage_entropy or none"),
+        ("ib.estimator=mpi", r"^ib\.estimator='mpi': .*'pmi', 'rate', 'answer_entropy', 'advantage_entropy' or 'none'"),
+        ("ib.reward_weight=0.5", r"ib\.reward_weight=0\.5: .*less than 0\.5"),
+        ("ib.replicas=0", r"ib\.replicas=0: .*greater than or equal to 1"),
+        ("filter.scope=tree", r"filter\.scope='tree': .*'root' or 'prompt'"),
         ("steps.sub=1", r"steps is a single value"),
         ("steps", r"expected key\.sub=value"),
         ("steps=[", r"not valid YAML"),
@@ -85,6 +90,46 @@ def test_a_problem_is_one_line_with_key_value_and_fix(tmp_path, override, compla
     with pytest.raises(ManifestError, match=complaint) as error:
         load(write(tmp_path / "m.yaml", **MINIMAL), [override])
     assert "\n" not in str(error.value)
+
+
+def test_an_estimator_without_its_gold_answer_names_the_key():
+    """A reward of one's own may need none; pmi does."""
+    without = MINIMAL | {
+        "data": {"train": {"kind": "file", "path": "x.jsonl", "answer_column": None}},
+        "verifier": {"reward": "my.module:f"},
+    }
+    for estimator in ("pmi", "rate", "answer_entropy"):
+        with pytest.raises(ManifestError, match=rf"^data\.train\.answer_column=null: ib\.estimator={estimator} needs gold answers"):
+            validate(without | {"ib": {"estimator": estimator}})
+    validate(without | {"ib": {"estimator": "advantage_entropy", "scorer": "none"}})
+    with pytest.raises(ManifestError, match=r"^data\.train\.answer_column=null: verifier\.reward=math compares"):
+        validate(without | {"ib": {"estimator": "none"}, "verifier": {}})
+
+
+def test_answer_entropy_must_be_shown_the_answer():
+    shown = {"ib": {"estimator": "answer_entropy"}, "data": {"answer_hint": " Hint."}}
+    with pytest.raises(ManifestError, match=r"data\.answer_hint=' Hint\.': has no \{a\}"):
+        validate(MINIMAL | shown)
+
+
+def test_a_self_reward_needs_a_score():
+    validate(MINIMAL | {"ib": {"estimator": "none", "self_reward": "loss"}})
+    with pytest.raises(ManifestError, match=r"^ib\.self_reward=both: .* set an estimator"):
+        validate(MINIMAL | {"ib": {"estimator": "none", "self_reward": "both"}})
+
+
+@pytest.mark.parametrize(
+    ("ib", "runs"),
+    [
+        ({}, True),
+        ({"estimator": "none"}, False),
+        ({"estimator": "advantage_entropy"}, True),
+        ({"estimator": "advantage_entropy", "failures": {"points": 0}}, False),
+        ({"estimator": "advantage_entropy", "scorer": "none"}, False),
+    ],
+)
+def test_a_scoring_model_is_loaded_where_it_is_asked_something(ib, runs):
+    assert validate(MINIMAL | {"ib": ib}).runs_scorer is runs
 
 
 def test_slots_must_tell_the_latents_of_a_step_apart():
@@ -152,4 +197,4 @@ def test_missing_files_name_who_wanted_them(tmp_path):
 
 
 def test_keep_defaults_to_half_of_the_branches():
-    assert [validate(MINIMAL | {"branching": {"branches": k}}).keep_per_root for k in (0, 1, 2, 3, 4)] == [0, 1, 1, 2, 2]
+    assert [validate(MINIMAL | {"branching": {"branches": k}}).kept_branches for k in (0, 1, 2, 3, 4)] == [0, 1, 1, 2, 2]

@@ -61,7 +61,7 @@ def test_grpo_differs_from_the_method_only_where_it_must():
     assert {key for key in type(method).model_fields if getattr(method, key) != getattr(grpo, key)} == changed
     of_learner = {key for key in differences(method, grpo) if key.startswith("learner.")}
     assert of_learner == {LOSS + "normaliser", LOSS + "clip_high", ADVANTAGE + "normalise_std"}
-    assert (grpo.latent.kind, grpo.ib.estimator, grpo.ib.self_reward, grpo.keep_per_root) == ("none", "none", "none", 0)
+    assert (grpo.latent.kind, grpo.ib.estimator, grpo.ib.self_reward, grpo.kept_branches) == ("none", "none", "none", 0)
 
 
 def test_every_loss_has_a_baseline():
@@ -118,10 +118,10 @@ def test_ablation_changes_the_latent_alone():
 def test_fits_its_gpus(name, gpus):
     m = load(CONFIGS / f"{name}.yaml")
     c = m.cluster
-    assert m.rollout.engines * c.engine_gpus + m.learner.ranks * c.rank_gpus + c.scorer_gpus <= gpus
+    assert m.rollout.engines * c.engine_gpus + m.learner.ranks * c.rank_gpus + m.ib.replicas * c.scorer_gpus <= gpus
 
 
 def test_smoke_fits_its_cpus():
     m = load(CONFIGS / "smoke.yaml")
     c = m.cluster
-    assert m.rollout.engines * c.engine_cpus + m.learner.ranks * c.rank_cpus + c.scorer_cpus + 3 * c.service_cpus <= c.cpus
+    assert m.rollout.engines * c.engine_cpus + m.learner.ranks * c.rank_cpus + m.ib.replicas * c.scorer_cpus + 3 * c.service_cpus <= c.cpus

@@ -1,19 +1,24 @@
 """The scorer on a tiny random Qwen3, against log_softmax written out."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from ib_lpo.errors import UserError
 from ib_lpo.manifest import Manifest, validate
-from ib_lpo.scoring.estimators import Need
-from ib_lpo.scoring.forward import batches, pass_logprobs
+from ib_lpo.policy.forest import Path, planted_tokens
+from ib_lpo.scoring.estimators import ESTIMATORS, Need
+from ib_lpo.scoring.forward import batches
 from ib_lpo.scoring.model_copy import ModelCopyError
-from ib_lpo.scoring.passes import PASSES, Pass
+from ib_lpo.scoring.passes import PASSES, profile_positions, reasoning_end
+from ib_lpo.scoring.replicas import read_trees, share_out
 from ib_lpo.scoring.scorer import IBScorer
 from ib_lpo.tree import Status
 from ib_lpo.weights.bucket import pack
@@ -64,7 +69,12 @@ def grown(tokenizer):
 
     end = [tokenizer.eos_token_id]
     asked = question(
-        answer="12", prompt_ids=tuple(ids("Q: 3*4? A:")), empty_prompt_ids=tuple(ids("Q: A:")), answer_ids=tuple(ids("\\boxed{12}"))
+        answer="12",
+        prompt_ids=tuple(ids("Q: 3*4? A:")),
+        empty_prompt_ids=tuple(ids("Q: A:")),
+        informed_prompt_ids=tuple(ids("Q: 3*4? (12) A:")),
+        answer_ids=tuple(ids("\\boxed{12}")),
+        lead_ids=tuple(ids("\n")),
     )
     root = ids("we add 3 to 3 \\boxed{6} ok") + end
     return tree(
@@ -78,73 +88,171 @@ def grown(tokenizer):
 
 
 @torch.no_grad()
-def straight(model, context, target) -> np.ndarray:
-    """log pi(target | context), one row, the whole log_softmax."""
+def straight(model, context, target) -> tuple[np.ndarray, np.ndarray]:
+    """log pi(target | context) and the entropies, one row, the whole log_softmax."""
     logits = model(input_ids=torch.tensor([[*context, *target]])).logits[0].double()
-    logp = torch.log_softmax(logits, dim=-1)
-    return np.array([logp[len(context) - 1 + i, token].item() for i, token in enumerate(target)])
+    logp = torch.log_softmax(logits, dim=-1)[len(context) - 1 : len(context) - 1 + len(target)]
+    return np.array([row[token].item() for row, token in zip(logp, target, strict=True)]), -(logp.exp() * logp).sum(-1).numpy()
 
 
-def z(values):
-    values = np.array(values)
-    return np.zeros_like(values) if len(values) < 2 else (values - values.mean()) / values.std()
+REASONING = {"q/r0": 14, "q/r1": 13, "q/r0/b0": 7 + 18, "q/r0/b1": 7 + 15, "q/r1/b0": 4 + 6}
+"""Response tokens of `grown` before the answer or the end token."""
 
 
+def repeats(response, own) -> int:
+    text = [tuple(response[i : i + 4]) for i in range(len(response) - 3)]
+    return sum(ngram in text[:i] for i, ngram in enumerate(text) if i + 3 >= len(response) - len(own))
+
+
+def written_out(model, asked, t, estimator) -> tuple[float, float]:
+    """Both terms of a trajectory, from the formulas of the method."""
+    prefix, own, whole = t.prefix_ids.tolist(), t.token_ids.tolist(), t.response_ids.tolist()
+    told, _ = straight(model, [*asked.prompt_ids, *whole[: REASONING[t.id]], *asked.lead_ids], asked.answer_ids)
+    untold, _ = straight(model, [*asked.prompt_ids, *asked.lead_ids], asked.answer_ids)
+    bound, free = straight(model, [*asked.prompt_ids, *prefix], own)
+    alone, _ = straight(model, [*asked.empty_prompt_ids, *prefix], own)
+    _, shown = straight(model, [*asked.informed_prompt_ids, *prefix], own)
+    return {
+        "pmi": (np.mean(told - untold), np.sum(bound - alone) / 64),
+        "rate": (np.mean(told - untold), (-np.sum(bound) + 0.5 * repeats(whole, own)) / 64),
+        "answer_entropy": (-np.sum(shown), -np.sum(free)),
+        "advantage_entropy": (np.mean((t.reward - 0.6) * t.entropies), 0.0),
+    }[estimator]
+
+
+@pytest.mark.parametrize("estimator", sorted(ESTIMATORS))
 @pytest.mark.parametrize("budget", [1, 100, 10_000])
-def test_scores_equal_the_definition_written_out(model_dir, model, tokenizer, grown, budget):
-    scores = IBScorer(manifest(model_dir, beta=2.0, reference_length=64, max_tokens_per_batch=budget), "cpu").score([grown])[0]
-    asked, expected = grown.question, {}
-    cut = {"q/r0": 14, "q/r1": 13, "q/r0/b0": 7 + 18, "q/r0/b1": 7 + 15, "q/r1/b0": 4 + 6}  # response tokens before answer or end token
+def test_terms_equal_the_definition_written_out(model_dir, model, tokenizer, grown, budget, estimator):
+    for t, reward in zip(grown.trajectories, (1.0, 0.0, 1.0, 0.0, 1.0), strict=True):
+        t.reward, t.entropies = reward, np.linspace(0.1, 2.0, len(t.token_ids), dtype=np.float32)
+    settings = manifest(model_dir, estimator=estimator, reference_length=64, repetition_penalty=0.5, max_tokens_per_batch=budget)
+    (readings,), _ = IBScorer(settings, "cpu").score([grown])
+    assert set(readings) == set(REASONING)
     for t in grown.trajectories:
-        prefix, own, whole = t.prefix_ids.tolist(), t.token_ids.tolist(), t.response_ids.tolist()
-        told = straight(model, [*asked.prompt_ids, *whole[: cut[t.id]]], asked.answer_ids)
-        untold = straight(model, asked.prompt_ids, asked.answer_ids)
-        bound = straight(model, [*asked.prompt_ids, *prefix], own)
-        alone = straight(model, [*asked.empty_prompt_ids, *prefix], own)
-        expected[t.id] = (np.mean(told - untold), np.sum(bound - alone) / 64)
-    assert set(scores) == set(expected)
-    for family in (["q/r0", "q/r1"], ["q/r0/b0", "q/r0/b1"], ["q/r1/b0"]):
-        ranks = 2.0 * z([expected[i][0] for i in family]) - z([expected[i][1] for i in family])
-        for i, rank in zip(family, ranks, strict=True):
-            assert scores[i].relevance == pytest.approx(expected[i][0], abs=1e-5)
-            assert scores[i].compression == pytest.approx(expected[i][1], abs=1e-5)
-            assert scores[i].score == pytest.approx(rank, abs=1e-3)
-    assert scores["q/r0/b0"].score != 0.0 and scores["q/r1/b0"].score == 0.0
+        relevance, compression = written_out(model, grown.question, t, estimator)
+        assert readings[t.id].terms.relevance == pytest.approx(relevance, abs=1e-4)
+        assert readings[t.id].terms.compression == pytest.approx(compression, abs=1e-4)
+
+
+def test_the_profile_is_relevance_after_prefixes_of_the_response(model_dir, model, grown):
+    settings = manifest(model_dir, failures={"points": 3})
+    (readings,), _ = IBScorer(settings, "cpu").score([grown])
+    asked = grown.question
+    untold, _ = straight(model, [*asked.prompt_ids, *asked.lead_ids], asked.answer_ids)
+    for t in grown.trajectories:
+        reading = readings[t.id]
+        assert reading.profile_at[0] == len(t.prefix_ids) and reading.profile_at[-1] == REASONING[t.id]
+        assert reading.profile[-1] == pytest.approx(reading.terms.relevance, abs=1e-5)
+        for position, value in zip(reading.profile_at, reading.profile, strict=True):
+            told, _ = straight(model, [*asked.prompt_ids, *t.response_ids[:position].tolist(), *asked.lead_ids], asked.answer_ids)
+            assert value == pytest.approx(np.mean(told - untold), abs=1e-4)
+    assert len(readings["q/r0/b0"].profile) == 4
+    assert readings["q/r0"].profile[0] == 0.0  # nothing has been said yet
+
+
+def test_profile_positions():
+    made = trajectory("q/r0/b0", [5] * 10, prefix_ids=[5] * 4, parent="q/r0")
+    assert profile_positions(made, 12, 4) == (4, 6, 8, 10, 12)
+    assert profile_positions(made, 6, 8) == (4, 5, 6)
+    assert profile_positions(made, 4, 8) == (4,)
+    assert profile_positions(made, 3, 8) == profile_positions(made, 12, 0) == ()
 
 
 def test_results_do_not_depend_on_other_trees_in_the_call(model_dir, grown):
     scorer = IBScorer(manifest(model_dir), "cpu")
-    alone, together = scorer.score([grown])[0], scorer.score([grown, tree(trajectory("p/r0", [5] * 200)), grown])
-    for name, score in alone.items():
-        assert together[0][name].relevance == together[2][name].relevance == pytest.approx(score.relevance, abs=1e-5)
-    assert scorer.score([]) == []
+    (alone,), _ = scorer.score([grown])
+    together, _ = scorer.score([grown, tree(trajectory("p/r0", [5] * 200)), grown])
+    for name, reading in alone.items():
+        assert together[0][name] == together[2][name]
+        assert together[0][name].terms.relevance == pytest.approx(reading.terms.relevance, abs=1e-5)
+    assert scorer.score([]) == ([], (0, 0))
+
+
+def test_shared_prefixes_are_forwarded_once(model_dir, grown):
+    """pmi reads every response after the prompt, once more after the empty prompt, and the answer after it."""
+    settings = manifest(model_dir, failures={"points": 0})
+    _, cost = IBScorer(settings, "cpu").score([grown])
+    asked, answer = grown.question, len(grown.question.lead_ids) + len(grown.question.answer_ids) - 1
+    own = sum(len(t.token_ids) for t in grown.trajectories)
+    trunks = len(asked.prompt_ids) + len(asked.empty_prompt_ids)
+    assert cost.forwarded <= trunks + 2 * own + (1 + len(grown.trajectories)) * answer
+    assert cost.forwarded < 0.5 * cost.flat
 
 
 def test_the_answer_pass_sees_no_answer(tokenizer, grown):
     for t in grown.trajectories:
-        seen = PASSES[Need.ANSWER_GIVEN_RESPONSE](grown.question, t, tokenizer.decode)
-        assert "boxed" not in tokenizer.decode(seen.context)
-        assert tokenizer.eos_token_id not in seen.context
-        assert seen.target == grown.question.answer_ids
+        end = reasoning_end(t, tokenizer.decode)
+        assert end == REASONING[t.id]
+        seen = PASSES[Need.ANSWER_GIVEN_RESPONSE](grown.question, t, end)
+        context, target = seen.ids[: seen.start].tolist(), seen.ids[seen.start :].tolist()
+        assert "boxed" not in tokenizer.decode(context)
+        assert tokenizer.eos_token_id not in context
+        assert tokenizer.decode(context).endswith("\n")
+        assert tuple(target) == grown.question.answer_ids
 
 
-def test_a_question_without_an_empty_prompt_is_an_error(model_dir):
-    asked = question(empty_prompt_ids=())
-    with pytest.raises(ValueError, match="question q: no empty_prompt_ids"):
-        IBScorer(manifest(model_dir), "cpu").score([tree(trajectory("q/r0", [5]), of=asked)])
+@pytest.mark.parametrize(
+    ("missing", "estimator"), [("empty_prompt_ids", "pmi"), ("answer_ids", "rate"), ("informed_prompt_ids", "answer_entropy")]
+)
+def test_a_question_that_lacks_what_the_estimator_needs_is_an_error(model_dir, missing, estimator):
+    asked = question(**{"informed_prompt_ids": (1, 2), missing: ()})
+    with pytest.raises(ValueError, match=f"question q: no {missing}"):
+        IBScorer(manifest(model_dir, estimator=estimator), "cpu").score([tree(trajectory("q/r0", [5]), of=asked)])
 
 
-def test_batches_hold_every_row_once_within_the_budget():
-    lengths = [3, 9, 1, 9, 30, 2, 2]
-    made = list(batches(lengths, 20))
-    assert sorted(i for batch in made for i in batch) == list(range(7))
-    assert all(len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= 20 for batch in made)
-    assert made == [[4], [1, 3], [0, 5, 6, 2]]
+SEQUENCES = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=12), max_size=12)
 
 
-def test_passes_without_targets_are_empty(model):
-    empty, full = pass_logprobs(model, [Pass((1,), ()), Pass((1,), (2,))], max_tokens=100, chunk=8)
-    assert empty.shape == (0,) and full.shape == (1,) and full.dtype == np.float32
+@given(sequences=SEQUENCES, budget=st.integers(1, 60))
+def test_batches_hold_every_path_once_within_the_budget(sequences, budget):
+    paths = [Path(ids=np.array(ids, dtype=np.int32), start=len(ids)) for ids in sequences]
+    made = list(batches(paths, budget))
+    assert sorted(i for batch in made for i in batch) == list(range(len(paths)))
+    assert all(len(batch) == 1 or planted_tokens([paths[i] for i in batch], share=True) <= budget for batch in made)
+    assert sum(map(len, batches(paths, 10_000))) == len(paths) and len(list(batches(paths, 10_000))) <= 1
+
+
+@given(costs=st.lists(st.integers(0, 50), max_size=20), parts=st.integers(1, 5))
+def test_trees_are_shared_out_about_equally(costs, parts):
+    shares = share_out(costs, parts)
+    assert sorted(i for share in shares for i in share) == list(range(len(costs)))
+    loads = [sum(costs[i] for i in share) for share in shares]
+    assert max(loads) - min(loads) <= max(costs, default=0)
+
+
+class InProcess:
+    """A worker that is an object of this process."""
+
+    def __init__(self, scorer):
+        self.scorer, self.calls = scorer, 0
+
+    def call(self, method, *args):
+        self.calls += 1
+        value = getattr(self.scorer, method)(*args)
+        return SimpleNamespace(result=lambda: value)
+
+
+def test_replicas_give_what_one_scorer_gives(model_dir, grown):
+    settings = manifest(model_dir)
+    other = tree(trajectory("p/r0", [5, 6, 7] * 9), trajectory("p/r1", [9, 8]), of=grown.question)
+    one, two = (InProcess(IBScorer(settings, "cpu")) for _ in range(2))
+    trees = [other, grown, tree(trajectory("s/r0", [4] * 3), of=grown.question)]
+    shared, cost = read_trees([one, two], trees, settings.ib, None)
+    alone, _ = read_trees([one], trees, settings.ib, None)
+    assert (one.calls, two.calls) == (2, 1) and 0 < cost.forwarded < cost.flat
+    for of_shared, of_alone in zip(shared, alone, strict=True):
+        assert list(of_shared) == list(of_alone)
+        for name, reading in of_shared.items():
+            assert reading.terms.relevance == pytest.approx(of_alone[name].terms.relevance, abs=1e-5)
+
+
+def test_an_estimator_without_passes_needs_no_scorer(grown, tokenizer, model_dir):
+    settings = manifest(model_dir, estimator="advantage_entropy", scorer="none")
+    for t in grown.trajectories:
+        t.reward = 1.0 if t.id == "q/r0" else 0.0
+    (readings,), cost = read_trees([], [grown], settings.ib, tokenizer.decode)
+    assert set(readings) == set(REASONING) and cost == (0, 0)
+    assert not settings.runs_scorer and all(reading.profile == () for reading in readings.values())
 
 
 def publish(scorer, tensors, version):
@@ -172,10 +280,10 @@ def test_an_update_reaches_the_scores_and_is_read_back(model_dir, model, grown):
     reference.load_state_dict({name: tensor for name, tensor in sent.items() if not name.startswith("psa.")}, strict=False)
     reference.tie_weights()
     asked, first = grown.question, grown.trajectories[0]
-    told = straight(reference, [*asked.prompt_ids, *first.token_ids[:14].tolist()], asked.answer_ids)
-    assert scorer.score([grown])[0]["q/r0"].relevance == pytest.approx(
-        np.mean(told - straight(reference, asked.prompt_ids, asked.answer_ids)), abs=1e-5
-    )
+    told, _ = straight(reference, [*asked.prompt_ids, *first.token_ids[:14].tolist(), *asked.lead_ids], asked.answer_ids)
+    untold, _ = straight(reference, [*asked.prompt_ids, *asked.lead_ids], asked.answer_ids)
+    (readings,), _ = scorer.score([grown])
+    assert readings["q/r0"].terms.relevance == pytest.approx(np.mean(told - untold), abs=1e-5)
 
 
 def test_scoring_stops_from_begin_to_finish(model_dir, model, grown):
@@ -223,8 +331,8 @@ def test_a_reference_model_of_its_own_is_used(model_dir, model, tokenizer, tmp_p
     other.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     assert json.loads((tmp_path / "config.json").read_text())["model_type"] == "qwen3"
-    own, policy = (IBScorer(manifest(model_dir, **ib), "cpu").score([grown])[0] for ib in ({"reference_model": str(tmp_path)}, {}))
-    assert abs(own["q/r0"].relevance - policy["q/r0"].relevance) > 1e-3
+    own, policy = (IBScorer(manifest(model_dir, **ib), "cpu").score([grown])[0][0] for ib in ({"reference_model": str(tmp_path)}, {}))
+    assert abs(own["q/r0"].terms.relevance - policy["q/r0"].terms.relevance) > 1e-3
 
 
 def test_a_reference_model_with_another_tokenizer_is_refused(model_dir, model, tokenizer, tmp_path):
@@ -240,5 +348,5 @@ def test_a_reference_model_with_another_tokenizer_is_refused(model_dir, model, t
 
 
 def test_no_scorer_without_an_estimator(model_dir):
-    with pytest.raises(ValueError, match="needs no scorer"):
+    with pytest.raises(ValueError, match="nothing to score"):
         IBScorer(manifest(model_dir, estimator="none"), "cpu")

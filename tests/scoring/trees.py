@@ -37,8 +37,13 @@ def judged(name: str, verdict: Verdict, score: float | None = None, parent: str 
     made.verdict = verdict
     made.reward = {Verdict.CORRECT: 1.0, Verdict.UNVERIFIABLE: None}.get(verdict, 0.0)
     if score is not None:
-        made.ib = IbScore(relevance=score, compression=-score, score=score)
+        made.ib = scored(score)
     return made
+
+
+def scored(value: float) -> IbScore:
+    """S_IB = value, of terms that fit it with beta = 2."""
+    return IbScore(estimator="pmi", relevance=value, compression=value, relevance_z=value, compression_z=value, score=value)
 
 
 def tree(*trajectories: Trajectory, of: Question | None = None) -> RolloutTree:

@@ -34,19 +34,20 @@ MANIFEST = {
     },
     "branching": {"floor": 0.3, "top_fraction": 0.2},
     "latent": {"dim": 8, "psa": {"k_slots": 2, "layers": "all", "tau": 20}},
+    "ib": {"replicas": 2},
     "learner": {"ranks": 2, "lr": 1e-3, "max_tokens_per_micro_batch": 512, "max_logprob_gap": 1e-4},
     "checkpoint": {"every": 2},
     "cluster": {
         "cpus": 2,
         "engine_cpus": 0.3,
         "rank_cpus": 0.3,
-        "scorer_cpus": 0.3,
+        "scorer_cpus": 0.15,
         "start_deadline_s": 400,
         "call_deadline_s": 300,
         "group_deadline_s": 120,
     },
 }
-LOCAL = ("cluster.mode=local", "rollout.engines=1", "learner.ranks=1")
+LOCAL = ("cluster.mode=local", "rollout.engines=1", "learner.ranks=1", "ib.replicas=1")
 _UNREPEATABLE = ("seconds", "gb_per_s", "verifier")
 
 

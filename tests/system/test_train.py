@@ -78,6 +78,21 @@ def test_trees_are_whole(run, folder):
                 assert len(kept) == (2 if tree.branches(root) else 0)
 
 
+def test_scores_decisions_and_failures_are_stored_with_each_trajectory(run, folder):
+    lines, _ = run
+    for line in lines[1:]:
+        trees = trees_of(folder, "reference", line["step"])
+        everyone = [t for tree in trees for t in tree.trajectories]
+        for t in everyone:
+            assert t.ib.estimator == "pmi"
+            assert t.ib.score == pytest.approx(2 * t.ib.relevance_z - t.ib.compression_z)
+            assert t.ib.profile[-1] == pytest.approx(t.ib.relevance, abs=1e-4)
+            assert (t.rank is None) == (t.label not in (Label.TOP, Label.PRUNED))
+            assert all(len(t.prefix_ids) <= f.start < f.end <= len(t.response_ids) and t.ib.score < 0 for f in t.failures)
+        assert line["failure/low"] == sum(t.ib.score < 0 for t in everyone)
+        assert 0 < line["ib/token_share"] < 0.5
+
+
 def test_every_generated_token_of_a_kept_trajectory_is_trained_once(run, folder):
     lines, _ = run
     for line in lines[1:]:
@@ -123,7 +138,9 @@ def test_ctrl_c_stops_everything_and_resume_gives_the_same_numbers(run, folder):
         ("local", ()),
         ("no-latent", ("latent.kind=none",)),
         ("grpo", ("branching.branches=0", "branching.roots=4", "ib.estimator=none", "ib.self_reward=none")),
-        ("reference-scorer", ("ib.scorer=reference", "latent.psa.layers=1", "latent.offpolicy=none")),
+        ("rate-by-prompt", ("ib.estimator=rate", "ib.self_reward=both", "filter.scope=prompt")),
+        ("advantage-entropy", ("ib.estimator=advantage_entropy", "ib.scorer=none")),
+        ("reference-scorer", ("ib.scorer=reference", "ib.estimator=answer_entropy", "latent.psa.layers=1", "latent.offpolicy=none")),
     ],
 )
 def test_in_process(folder, name, overrides):
@@ -137,6 +154,22 @@ def test_in_process(folder, name, overrides):
         assert all(line["mismatch/z_gap"] == 0 for line in lines[1:])
     if name == "grpo":
         assert all(line["grow/branches"] == 0 and line["filter/pruned"] == 0 for line in lines[1:])
+    if name == "rate-by-prompt":
+        kept = [sum(t.label is Label.TOP for t in tree.trajectories) for step in (1, 2) for tree in trees_of(folder, name, step)]
+        assert max(kept) == 4 and all(line["advantage/self_reward"] > 0 for line in lines[1:])
+    if name == "advantage-entropy":
+        assert all("ib/tokens_per_trajectory" not in line and line["ib/scored"] > 0 for line in lines[1:])
+
+
+def test_a_gold_answer_that_does_not_parse_stops_the_run_before_its_first_step(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    lines = (folder / "train.jsonl").read_text().splitlines()
+    (folder / "damaged.jsonl").write_text("\n".join([*lines[:3], '{"question": "1+1", "answer": "\\\\frac{2"}', *lines[3:]]))
+    manifest = str(write_manifest(folder, name="damaged"))
+    result = CliRunner().invoke(app, ["train", manifest, *LOCAL, "data.train.path=damaged.jsonl"])
+    assert result.exit_code == 2, result.output
+    assert "1 gold answers cannot be judged against (question damaged-3: '\\\\frac{2')" in result.output
+    assert not (folder / "runs" / "damaged").exists()
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,30 @@ def test_summary():
     assert rows.index("seconds in grow 4.0") < rows.index("seconds in update 1.5")
 
 
+def test_rows_of_what_a_run_need_not_measure_are_there_when_it_did():
+    found = {
+        "grade/unverifiable": 3.0,
+        "failure/low": 1234.0,
+        "failure/empty_fluff": 5.0,
+        "failure/repetitive_loop": 0.0,
+        "failure/logical_drift": 7.0,
+        "failure/unexplained": 1200.0,
+        "ib/tokens_per_trajectory": 61.25,
+    }
+    rows = [
+        "unverifiable trajectories 3",
+        "low-IB trajectories 1,234",
+        "of them: empty fluff 5",
+        "of them: repetitive loop 0",
+        "of them: logical drift 7",
+        "of them: no known cause 1,200",
+        "scored tokens per trajectory 61.2",
+    ]
+    shown, without = rendered(summary_table({}, {}, found)), rendered(summary_table({}, {}, {}))
+    assert [row for row in shown if row in rows] == rows
+    assert len(shown) == len(without) + len(rows)
+
+
 def test_a_step_that_drew_several_batches_says_so():
     assert "batches" not in line(7, METRICS | {"sampling/batches": 1.0})
     assert "reward 0.438  held-out 0.250  batches 3  forks 30" in line(7, METRICS | {"sampling/batches": 3.0})

@@ -4,13 +4,15 @@ import dataclasses
 import os
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from ib_lpo.tree import Fork, IbScore, Label, Question, RolloutTree, Status, Trajectory, Verdict
+from ib_lpo.errors import UserError
+from ib_lpo.tree import Failure, FailureMode, Fork, IbScore, Label, Question, RolloutTree, Status, Trajectory, Verdict
 from ib_lpo.tree_store import read_trees, write_trees
 
 INT32 = st.integers(0, 2**31 - 1)
@@ -25,7 +27,29 @@ def maybe(strategy):
     return st.none() | strategy
 
 
-QUESTION = st.builds(Question, id=TEXT, text=TEXT, answer=TEXT, prompt_ids=TUPLE, answer_ids=TUPLE, empty_prompt_ids=TUPLE)
+QUESTION = st.builds(
+    Question,
+    id=TEXT,
+    text=TEXT,
+    answer=TEXT,
+    prompt_ids=TUPLE,
+    answer_ids=TUPLE,
+    lead_ids=TUPLE,
+    empty_prompt_ids=TUPLE,
+    informed_prompt_ids=TUPLE,
+)
+SCORE = st.builds(
+    IbScore,
+    estimator=TEXT,
+    relevance=NUMBER,
+    compression=NUMBER,
+    relevance_z=NUMBER,
+    compression_z=NUMBER,
+    score=NUMBER,
+    profile_at=TUPLE,
+    profile=st.lists(NUMBER, max_size=5).map(tuple),
+)
+FAILURE = st.builds(Failure, mode=st.sampled_from(FailureMode), start=INT32, end=INT32, measure=NUMBER)
 TRAJECTORY = st.builds(
     Trajectory,
     id=TEXT,
@@ -43,7 +67,9 @@ TRAJECTORY = st.builds(
     cached_tokens=INT32,
     verdict=maybe(st.sampled_from(Verdict)),
     reward=maybe(NUMBER),
-    ib=maybe(st.builds(IbScore, relevance=NUMBER, compression=NUMBER, score=NUMBER)),
+    ib=maybe(SCORE),
+    failures=st.lists(FAILURE, max_size=3).map(tuple),
+    rank=maybe(INT32),
     kept=st.booleans(),
     label=maybe(st.sampled_from(Label)),
     advantage=maybe(NUMBER),
@@ -57,8 +83,8 @@ def plain(value):
         return type(value), [(field.name, plain(getattr(value, field.name))) for field in dataclasses.fields(value)]
     if isinstance(value, np.ndarray):
         return value.dtype, value.shape, value.tobytes()
-    if isinstance(value, list):
-        return [plain(item) for item in value]
+    if isinstance(value, list | tuple):
+        return type(value), [plain(item) for item in value]
     return type(value), repr(value)
 
 
@@ -77,6 +103,40 @@ def tree(tokens=3):
     root = Trajectory(id="q/r0", seed=1, prefix_ids=ids[:0], token_ids=ids, **common)
     branch = Trajectory(id="q/r0/b0", parent="q/r0", seed=2, prefix_ids=ids[:2], token_ids=ids + 10, **common)
     return RolloutTree(question=question, trajectories=[root, branch])
+
+
+def columns(kind):
+    """The names under a stored struct, or under a list of them."""
+    return [field.name for field in (kind.value_type if pa.types.is_list(kind) else kind)]
+
+
+def test_every_field_is_stored(tmp_path):
+    """A field with a default would else be left out in silence: what writes none of it gives equal trees."""
+    schema = pq.read_schema(write_trees(tmp_path / "a.parquet", [tree()], 0))
+    assert {f"question_{field.name}" for field in dataclasses.fields(Question)} < set(schema.names)
+    assert {field.name for field in dataclasses.fields(Trajectory)} < set(schema.names)
+    for name, record in (("fork", Fork), ("ib", IbScore), ("failures", Failure)):
+        assert columns(schema.field(name).type) == [field.name for field in dataclasses.fields(record)]
+
+
+def test_trees_of_another_version_are_refused_in_one_line(tmp_path):
+    path = write_trees(tmp_path / "a.parquet", [tree()], 0)
+    table = pq.read_table(path)
+    old_ib = pa.array([{"relevance": 1.0, "compression": 2.0, "score": 0.0}] * len(table))
+    place = table.column_names.index("ib")
+    pq.write_table(table.drop_columns(["rank", "failures"]).set_column(place, "ib", old_ib), path)
+    with pytest.raises(UserError) as refused:
+        read_trees(path)
+    message = str(refused.value)
+    assert message.startswith(f"{path}: ") and "(missing or different: ib, failures, rank)" in message
+    assert message.endswith("read them with the version that wrote them, or grow them again") and "\n" not in message
+
+
+def test_another_kind_of_file_is_refused(tmp_path):
+    path = tmp_path / "a.parquet"
+    path.write_text("no parquet at all")
+    with pytest.raises(pa.ArrowInvalid, match="Parquet"):
+        read_trees(path)
 
 
 def test_step_and_text_are_there_for_readers(tmp_path):

@@ -17,7 +17,7 @@ class Row(NamedTuple):
 
     id: str
     question: str
-    answer: str  # the final answer alone
+    answer: str  # the final answer alone; "" when the source has no gold answers (answer_column null)
 
 
 def from_records(records: Iterable[Mapping[str, Any]], columns: Iterable[str], source: SourceConfig, *, where: str) -> list[Row]:
@@ -65,9 +65,10 @@ def _require(source: SourceConfig, columns: list[str], where: str) -> None:
 
 
 def _row(record: Mapping[str, Any], number: int, source: SourceConfig, where: str) -> Row:
-    question, answer = _text(record.get(source.question_column)), final_answer(_text(record.get(source.answer_column)))
+    question = _text(record.get(source.question_column))
+    answer = "" if source.answer_column is None else final_answer(_text(record.get(source.answer_column)))
     for column, text in ((source.question_column, question), (source.answer_column, answer)):
-        if not text.strip():
+        if column is not None and not text.strip():
             raise DataError(f"{where}: row {number} has an empty {column!r}; fill it in or remove the row")
     return Row(f"{where}-{number}" if source.id_column is None else _text(record.get(source.id_column)), question, answer)
 

@@ -1,0 +1,41 @@
+"""The trees of a step, shared out among the scorers and read by all of them at once."""
+
+from collections.abc import Sequence
+
+from ib_lpo.fleet.base import Worker
+from ib_lpo.scoring.config import IbConfig
+from ib_lpo.scoring.forward import Cost
+from ib_lpo.scoring.passes import Decode
+from ib_lpo.scoring.reading import Reading, read
+from ib_lpo.tree import RolloutTree
+
+
+def read_trees(scorers: Sequence[Worker], trees: list[RolloutTree], ib: IbConfig, decode: Decode) -> tuple[list[dict[str, Reading]], Cost]:
+    """What `IBScorer.score` returns, for all trees in order. Without scorers the estimator must need no pass."""
+    if not scorers:
+        return read(trees, ib, decode, lambda paths: []), Cost(0, 0)
+    shares = share_out([_tokens(tree) for tree in trees], len(scorers))
+    pending = [scorer.call("score", [trees[i] for i in share]) for scorer, share in zip(scorers, shares, strict=True)]
+    readings: list[dict[str, Reading]] = [{} for _ in trees]
+    costs = []
+    for share, reply in zip(shares, pending, strict=True):
+        of_share, cost = reply.result()
+        costs.append(cost)
+        for i, of_tree in zip(share, of_share, strict=True):
+            readings[i] = of_tree
+    return readings, Cost(*map(sum, zip(*costs, strict=True)))
+
+
+def share_out(costs: Sequence[int], parts: int) -> list[list[int]]:
+    """Indices of `costs`, each in one of `parts` lists, about equally heavy: the heaviest first, always to the lightest list."""
+    shares: list[list[int]] = [[] for _ in range(parts)]
+    loads = [0] * parts
+    for index in sorted(range(len(costs)), key=lambda i: (-costs[i], i)):
+        lightest = loads.index(min(loads))
+        shares[lightest].append(index)
+        loads[lightest] += costs[index]
+    return shares
+
+
+def _tokens(tree: RolloutTree) -> int:
+    return len(tree.question.prompt_ids) + sum(len(t.token_ids) for t in tree.trajectories)
