@@ -27,10 +27,10 @@ SMOKE := configs/smoke$(if $(filter cuda,$(DEVICE)),-gpu).yaml
 TINY := .cache/models/tiny-qwen3
 SMOLLM2 := .cache/models/smollm2-135m-instruct
 
-.PHONY: help setup smoke test lint format bench bench-learner smollm2 doctor pins clean
+.PHONY: help setup smoke test lint format bench bench-learner bench-verifier study-estimators smollm2 doctor pins clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 setup:  ## create or update .venv for this machine
 	@python3 tools/setup_env.py
@@ -55,6 +55,13 @@ bench: $(ENV)  ## measure what PSA, entropies and the prefix cache cost and save
 
 bench-learner: $(ENV)  ## measure the loss step against TRL, tree packing against flat, and the log-probs' memory
 	$(PYTHON) tools/bench_learner.py
+
+bench-verifier: $(ENV)  ## measure what the verifier grades per second and core, and how long hostile answers take
+	$(PYTHON) tools/bench_verifier.py
+
+study-estimators: $(ENV)  ## compare the estimators of S_IB on four written solutions and on sampled ones of GSM8K
+	$(PYTHON) tools/fetch_smollm2.py --out $(SMOLLM2)
+	$(PYTHON) tools/study_estimators.py --model $(SMOLLM2)
 
 smollm2: $(ENV)  ## fetch SmolLM2-135M-Instruct and train it on one-digit sums
 	$(PYTHON) tools/fetch_smollm2.py --out $(SMOLLM2)

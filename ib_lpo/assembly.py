@@ -21,9 +21,11 @@ from ib_lpo.progress import say
 from ib_lpo.rollout.engine import RolloutEngine, engine_env
 from ib_lpo.rollout.limits import check_context
 from ib_lpo.scoring.estimators import ESTIMATORS, Need
+from ib_lpo.scoring.grades import Grade
+from ib_lpo.scoring.rewards.find import locate
 from ib_lpo.scoring.scorer import IBScorer
 from ib_lpo.scoring.verifier import Verifier
-from ib_lpo.tree import Question, Verdict
+from ib_lpo.tree import Question
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +46,8 @@ class Assembly:
         """Who holds a copy of the policy and must be sent every version."""
         return [*self.engines, *(self.scorers if self.manifest.ib.scorer == "policy" else [])]
 
-    def grade(self, items: list[tuple[str, str]]) -> list[Verdict]:
-        """Verdicts of (response, gold answer) pairs."""
+    def grade(self, items: list[tuple[str, str]]) -> list[Grade]:
+        """Grades of (response, gold answer) pairs."""
         return self.verifier.call("grade", items).result()
 
     def questions(self, batch: int) -> list[Question]:
@@ -60,6 +62,7 @@ class Assembly:
 def assemble(manifest: Manifest) -> Iterator[Assembly]:
     """Start everything; stop everything on the way out, however that comes. Raises UserError for what the user can mend."""
     _check_model(manifest)
+    locate(manifest.verifier.reward)
     tokenizer = load_tokenizer(manifest.model)
     sets = load_sets(manifest.data, tokenizer, max_prompt_tokens=manifest.rollout.max_prompt_tokens)
     _check_prompts(manifest, sets)

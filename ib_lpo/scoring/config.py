@@ -9,10 +9,10 @@ from ib_lpo.section import Section
 
 
 class VerifierConfig(Section):
-    """The killable grading processes."""
+    """The reward, and the killable grading processes it runs in."""
 
     reward: str = "math"
-    """What grades a response: `math` (math-verify), an entry point of group `ib_lpo.rewards`, or a path `package.module:attribute`."""
+    """`math`, the name of an entry point of the group `ib_lpo.rewards`, or `package.module:attribute` (scoring/rewards/base.py)."""
     workers: int = Field(1, ge=1)
     """Grading processes."""
     deadline_s: float = Field(5.0, gt=0.0)

@@ -1,34 +1,31 @@
 """Stage `grade`: the verifiable reward of every trajectory.
 
-Each trajectory is graded on its whole response, however it ended. Reward 1 for CORRECT, 0 for WRONG and NO_ANSWER; an UNVERIFIABLE
-trajectory has no reward and leaves training here: kept False, label UNVERIFIABLE.
+Each trajectory is graded on its whole response, however it ended. Its reward is the verifier's: 1 for CORRECT, less for WRONG, 0 for
+NO_ANSWER. An UNVERIFIABLE trajectory has no reward and leaves training here: kept False, label UNVERIFIABLE.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
+from ib_lpo.scoring.grades import Grade
 from ib_lpo.tree import Label, RolloutTree, Trajectory, Verdict
 
-Grader = Callable[[list[tuple[str, str]]], list[Verdict]]
-REWARDS: dict[Verdict, float | None] = {
-    Verdict.CORRECT: 1.0,
-    Verdict.WRONG: 0.0,
-    Verdict.NO_ANSWER: 0.0,
-    Verdict.UNVERIFIABLE: None,
-}
+Grader = Callable[[list[tuple[str, str]]], list[Grade]]
 
 
 def grade_trees(trees: list[RolloutTree], grader: Grader, decode: Callable[[Sequence[int]], str]) -> dict[str, float]:
     """Set verdict and reward of every trajectory; returns the `grade/...` metrics. `decode` maps token ids to text.
 
-    Raises ValueError when the grader does not return one verdict per item.
+    Raises ValueError when the grader does not return one grade per item, or a reward for an UNVERIFIABLE one alone.
     """
     graded = [(trajectory, tree.question.answer) for tree in trees for trajectory in tree.trajectories]
-    verdicts = grader([(decode(trajectory.response_ids.tolist()), answer) for trajectory, answer in graded])
-    if len(verdicts) != len(graded):
-        raise ValueError(f"the grader returned {len(verdicts)} verdicts for {len(graded)} responses; it must return one each, in order")
-    for (trajectory, _), verdict in zip(graded, verdicts, strict=True):
-        trajectory.verdict, trajectory.reward = verdict, REWARDS[verdict]
+    grades = grader([(decode(trajectory.response_ids.tolist()), answer) for trajectory, answer in graded])
+    if len(grades) != len(graded):
+        raise ValueError(f"the grader returned {len(grades)} grades for {len(graded)} responses; it must return one each, in order")
+    for (trajectory, _), grade in zip(graded, grades, strict=True):
+        if (grade.reward is None) != (grade.verdict is Verdict.UNVERIFIABLE):
+            raise ValueError(f"{trajectory.id}: {grade}; a grade has a reward if and only if it is not UNVERIFIABLE")
+        trajectory.verdict, trajectory.reward = grade.verdict, grade.reward
         if trajectory.reward is None:
             trajectory.kept, trajectory.label = False, Label.UNVERIFIABLE
     return grading_metrics(trees)
@@ -37,8 +34,9 @@ def grade_trees(trees: list[RolloutTree], grader: Grader, decode: Callable[[Sequ
 def grading_metrics(trees: list[RolloutTree]) -> dict[str, float]:
     """`grade/...`: counts by verdict, and means over verifiable trajectories; a mean over nothing is absent.
 
-    `reward`, `root_reward`, `branch_reward`: fraction correct. `no_answer_rate`: share of verifiable ones without an answer.
-    `unverifiable_rate`: share of all. `mixed_questions`: share of questions with both a right and a wrong verifiable trajectory.
+    `reward`, `root_reward`, `branch_reward`: in [0, 1]; the fraction correct where no reward gives partial credit. `no_answer_rate`:
+    share of verifiable ones without an answer. `unverifiable_rate`: share of all. `mixed_questions`: share of questions whose
+    verifiable trajectories differ in reward.
     """
     everyone = [t for tree in trees for t in tree.trajectories]
     counts = Counter(t.verdict for t in everyone)

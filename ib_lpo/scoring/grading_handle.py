@@ -6,6 +6,7 @@ The process is a fresh interpreter and not a multiprocessing child, which would 
 
 import os
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -13,15 +14,17 @@ from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from typing import NamedTuple
 
+from ib_lpo.errors import UserError
 from ib_lpo.scoring.config import VerifierConfig
-from ib_lpo.scoring.grading import Cause, Grade
-from ib_lpo.scoring.grading_process import READY
+from ib_lpo.scoring.grades import Cause, Grade
+from ib_lpo.scoring.grading_process import FAILED, MAX_MESSAGE, READY
+from ib_lpo.scoring.rewards.find import RewardNotFound
 from ib_lpo.tree import Verdict
 
 _REAP_S = 10.0  # seconds a SIGKILLed process may take to be gone
 
 
-class VerifierError(RuntimeError):
+class VerifierError(UserError):
     """Grading processes cannot be started or ended."""
 
 
@@ -39,11 +42,13 @@ class Reply(NamedTuple):
 class GradingProcess:
     """One grading process. `due` is the monotonic time at which what it is doing becomes an overrun; None while idle."""
 
-    def __init__(self, config: VerifierConfig) -> None:
+    def __init__(self, config: VerifierConfig, reward: str) -> None:
+        """`reward`: package.module:attribute."""
         self._config = config
         ours, theirs = socket.socketpair()
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(config.deadline_s))
         command = [sys.executable, "-W", "ignore", "-m", "ib_lpo.scoring.grading_process"]
-        arguments = [str(theirs.fileno()), str(os.getpid()), str(config.memory_mb)]
+        arguments = [str(theirs.fileno()), str(os.getpid()), str(config.memory_mb), reward]
         with theirs:
             self._process = subprocess.Popen(
                 command + arguments,
@@ -67,32 +72,38 @@ class GradingProcess:
         return self.ready and self.ticket is None
 
     def submit(self, ticket: int, request: tuple[str, str, str]) -> None:
-        """Hand over an item. Raises ProcessDied, and then the item was not touched."""
+        """Hand over an item. Raises ProcessDied when the process is gone or does not take it within the deadline."""
         if self._process.poll() is not None:
             raise ProcessDied
         try:
             self.connection.send(request)
-        except ConnectionError:
+        except (ConnectionError, BlockingIOError):
             raise ProcessDied from None
         self.ticket, self.due = ticket, time.monotonic() + self._config.deadline_s
 
     def collect(self) -> Reply | None:
-        """Read the waiting message: a reply, or None for the ready message. Raises ProcessDied; VerifierError if it never got ready."""
+        """Read the waiting message: a reply, or None for the ready message.
+
+        Raises ProcessDied; VerifierError, or RewardNotFound for a reward that cannot be used, if it never got ready.
+        """
         try:
-            message = self.connection.recv_bytes(maxlength=256)
+            message = self.connection.recv_bytes(maxlength=MAX_MESSAGE)
         except (EOFError, ConnectionError):
             if not self.ready:
                 raise VerifierError(f"grading process {self.pid} ended before it was ready; its own error is on stderr") from None
             raise ProcessDied from None
         self.due = None
         if not self.ready:
+            if message.startswith(FAILED):
+                raise RewardNotFound(message.removeprefix(FAILED).decode(errors="replace"))
             if message != READY:
                 raise VerifierError(f"grading process {self.pid} began with {message!r} instead of {READY!r}")
             self.ready = True
             return None
-        verdict, cause, retire = message.decode().split()
+        verdict, cause, reward, retire = message.decode().split()
         self.ticket = None
-        return Reply(Grade(Verdict(verdict), None if cause == "-" else Cause(cause)), retire == "1")
+        grade = Grade(Verdict(verdict), None if cause == "-" else Cause(cause), None if reward == "-" else float(reward))
+        return Reply(grade, retire == "1")
 
     def kill(self) -> None:
         """End the process at once, whatever it is doing. Idempotent. Raises VerifierError if the kernel does not let go of it."""
@@ -108,3 +119,8 @@ def _environment(base: Mapping[str, str]) -> dict[str, str]:
     """The caller's import path, and one thread, which keeps the address space small."""
     path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
     return {**base, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+def _timeval(seconds: float) -> bytes:
+    """As the kernel's `struct timeval`."""
+    return struct.pack("ll", int(seconds), int(seconds % 1 * 1e6) or 1)

@@ -1,8 +1,9 @@
 """The programme of one grading process: reads items from a socket, answers one at a time, dies with its parent.
 
-It is started as a fresh interpreter, so it holds neither torch nor the caller's `__main__`. It dies when the parent does, however
-that ends: the kernel kills it (PR_SET_PDEATHSIG), and a closed socket ends its loop. It bounds its own address space; math-verify
-swallows MemoryError as "not equal", so a WRONG reached while memory ran high is reported as UNVERIFIABLE.
+It is started as a fresh interpreter, so it holds neither torch nor the caller's `__main__`, unless a plugged-in reward imports them. It
+dies when the parent does, however that ends: the kernel kills it (PR_SET_PDEATHSIG), and a closed socket ends its loop. It bounds its
+own address space; math-verify swallows MemoryError as "not equal", so less than full reward reached while memory ran high is
+UNVERIFIABLE.
 """
 
 import ctypes
@@ -11,35 +12,48 @@ import os
 import resource
 import signal
 import sys
+import traceback
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from ib_lpo.scoring import grading
-from ib_lpo.scoring.grading import Cause, Grade
+from ib_lpo.scoring.grades import CORRECT, Cause, Grade, unverifiable
+from ib_lpo.scoring.grading import Judge
+from ib_lpo.scoring.rewards.find import RewardNotFound, load
 from ib_lpo.tree import Verdict
 
-READY = b"ready"
+READY, FAILED = b"ready", b"failed "
+MAX_MESSAGE = 4096  # bytes of a message to the parent
 _PR_SET_PDEATHSIG = 1
-_RECURSION_LIMIT = 20_000  # frames; MAX_DEPTH nested brackets of the parser stay far below
+_RECURSION_LIMIT = 20_000  # frames; what the bounds of answers/bounds.py let through stays far below
 _STRAINED = 0.5  # share of the room above which a WRONG may be a swallowed MemoryError: allocations grow by doubling
-_WARM_UP = (r"\boxed{\frac{1}{2}}", r"\boxed{x^2 + \sqrt{3}}", r"\boxed{(1, 2)}", r"\boxed{2\pi}")
 
 
-def main(fd: int, parent: int, memory_mb: int) -> None:
-    """Serve until the socket closes. A request is ("grade", response, gold) or ("gold", gold, ""); a reply is b"verdict cause retire"."""
+def main(fd: int, parent: int, memory_mb: int, reward: str) -> None:
+    """Serve until the socket closes. `reward`: package.module:attribute.
+
+    First comes b"ready", or b"failed ..." and the end. A request is ("grade", response, gold) or ("gold", gold, ""), a reply is
+    b"verdict cause reward retire", with - for what is absent.
+    """
     _die_with(parent)
     sys.setrecursionlimit(_RECURSION_LIMIT)
     logging.getLogger("math_verify").setLevel(logging.ERROR)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    for response in _WARM_UP:
-        grading.grade(response, r"\frac{7}{x}")
-    room = Room(memory_mb << 20)
     socket = Connection(fd)
+    try:
+        judge = _judge(reward)
+    except RewardNotFound as error:
+        socket.send_bytes((FAILED + str(error).encode())[:MAX_MESSAGE])
+        return
+    except Exception as error:  # a plug-in's module may raise anything; the parent tells the user
+        traceback.print_exc()
+        socket.send_bytes((FAILED + f"{reward}: importing it raised {error!r}; the traceback is on stderr".encode())[:MAX_MESSAGE])
+        return
+    room = Room(memory_mb << 20)
     socket.send_bytes(READY)
     try:
         while True:
-            result, retire = _answer(socket.recv(), room)
-            socket.send_bytes(f"{result.verdict} {result.cause or '-'} {int(retire)}".encode())
+            (verdict, cause, value), retire = _answer(socket.recv(), judge, room)
+            socket.send_bytes(f"{verdict} {cause or '-'} {'-' if value is None else repr(value)} {int(retire)}".encode())
     except (EOFError, ConnectionError):
         return
 
@@ -56,20 +70,25 @@ class Room:
         return (_peak_bytes() - self._idle) / self._size
 
 
-def _answer(request: tuple[str, str, str], room: Room) -> tuple[Grade, bool]:
+def _judge(path: str) -> Judge:
+    reward = load(path)
+    warm_up = getattr(reward, "warm_up", None)
+    if warm_up is not None:
+        warm_up()
+    return Judge(reward, path)
+
+
+def _answer(request: tuple[str, str, str], judge: Judge, room: Room) -> tuple[Grade, bool]:
     """The grade, and whether this process should be replaced because it has once held half of its room."""
     kind, first, second = request
     before = room.share()
     try:
-        if kind == "gold":
-            result = grading.CORRECT if grading.gold_is_verifiable(first) else Grade(Verdict.UNVERIFIABLE, Cause.BAD_GOLD)
-        else:
-            result = grading.grade(first, second)
+        result = judge.grade(first, second) if kind == "grade" else CORRECT if judge.accepts(first) else unverifiable(Cause.BAD_GOLD)
     except MemoryError:
-        return Grade(Verdict.UNVERIFIABLE, Cause.MEMORY), True
+        return unverifiable(Cause.MEMORY), True
     share = room.share()
-    if share > _STRAINED and share - before > _STRAINED / 2 and result == grading.WRONG:
-        result = Grade(Verdict.UNVERIFIABLE, Cause.MEMORY)
+    if share > _STRAINED and share - before > _STRAINED / 2 and result.verdict is Verdict.WRONG:
+        result = unverifiable(Cause.MEMORY)
     return result, share > _STRAINED
 
 
@@ -90,4 +109,4 @@ def _die_with(parent: int) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(*map(int, sys.argv[1:4]), sys.argv[4])

@@ -1,11 +1,12 @@
 import pytest
 
 from ib_lpo.scoring.grade import grade_trees
+from ib_lpo.scoring.grades import CORRECT, NO_ANSWER, WRONG, Cause, Grade, unverifiable
 from ib_lpo.tree import Label, Status, Verdict
 from tests.scoring.trees import question, trajectory, tree
 
 TEXT = {1: "right", 2: "wrong", 3: "none", 4: "stuck", 5: "+"}
-VERDICTS = {"right": Verdict.CORRECT, "wrong": Verdict.WRONG, "none": Verdict.NO_ANSWER, "stuck": Verdict.UNVERIFIABLE}
+GRADES = {"right": CORRECT, "wrong": WRONG, "none": NO_ANSWER, "stuck": unverifiable(Cause.OVERRUN)}
 
 
 def decode(ids):
@@ -14,7 +15,7 @@ def decode(ids):
 
 
 def grader(items):
-    return [VERDICTS[text.replace("+", "")] for text, _ in items]
+    return [GRADES[text.replace("+", "")] for text, _ in items]
 
 
 def test_rewards_follow_verdicts_and_the_unverifiable_leave_training():
@@ -57,5 +58,19 @@ def test_a_mean_over_nothing_is_absent():
 
 
 def test_a_grader_that_loses_items_is_an_error():
-    with pytest.raises(ValueError, match="0 verdicts for 1"):
+    with pytest.raises(ValueError, match="0 grades for 1"):
         grade_trees([tree(trajectory("q/r0", [1]))], lambda items: [], decode)
+
+
+def test_partial_credit_is_the_reward_and_enters_the_means():
+    half = Grade(Verdict.WRONG, None, 0.5)
+    graded = tree(*(trajectory(f"q/r{i}", [i]) for i in (1, 2)))
+    metrics = grade_trees([graded], lambda items: [half, CORRECT], decode)
+    assert [(t.verdict, t.reward, t.kept) for t in graded.trajectories] == [(Verdict.WRONG, 0.5, True), (Verdict.CORRECT, 1.0, True)]
+    assert metrics["grade/reward"] == 0.75 and metrics["grade/mixed_questions"] == 1.0
+
+
+@pytest.mark.parametrize("grade", [Grade(Verdict.UNVERIFIABLE, Cause.CRASH, 0.0), Grade(Verdict.WRONG)])
+def test_an_unverifiable_response_never_has_a_reward_and_others_always(grade):
+    with pytest.raises(ValueError, match="if and only if it is not UNVERIFIABLE"):
+        grade_trees([tree(trajectory("q/r0", [1]))], lambda items: [grade], decode)

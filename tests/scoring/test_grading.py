@@ -1,116 +1,89 @@
+"""A judge makes a grade of whatever a reward does."""
+
+import math
+
+import numpy as np
 import pytest
 
-from ib_lpo.scoring.grading import (
-    CORRECT,
-    MAX_ANSWER_CHARS,
-    MAX_DEPTH,
-    NO_ANSWER,
-    WRONG,
-    Cause,
-    Grade,
-    gold_is_verifiable,
-    grade,
-    normalise,
-)
+from ib_lpo.scoring.grades import CORRECT, NO_ANSWER, WRONG, Cause, Grade, unverifiable
+from ib_lpo.scoring.grading import Judge
 from ib_lpo.tree import Verdict
 
 
-def boxed(expression: str) -> str:
-    return f"Therefore $\\boxed{{{expression}}}$."
+def judged(result):
+    return Judge(lambda response, answer: result, "mine").grade("response", "7")
 
 
 @pytest.mark.parametrize(
-    ("answer", "gold"),
+    ("result", "grade"),
     [
-        ("7", "7"),
-        ("007", "7"),
-        ("7.0", "7"),
-        ("1,234", "1234"),
-        ("1/2", r"\frac{1}{2}"),
-        (r"-\dfrac{1}{2}", "-1/2"),
-        ("0.5", r"\frac12"),
-        ("\u22125", "-5"),
-        (r"\left( 1, 2 \right)", "(1,2)"),
-        (r"\sqrt{8}", r"2\sqrt{2}"),
-        ("x^2+2x+1", "(x+1)^2"),
-        ("x**2 + 1", "x^2+1"),
-        (r"\{2, 1\}", r"\{1,2\}"),
-        ("x=5", "5"),
-        (r"5\text{ cm}", "5"),
-        (r"50\%", "50"),
-        ("7", "$7$."),
-        ("72", "a chain of thought\n#### 72"),
-        ("3", r"\boxed{3}"),
-        (r"\text{Yes}", "Yes"),
-        ("0.333333", r"\frac{1}{3}"),
+        (1.0, CORRECT),
+        (1, CORRECT),
+        (True, CORRECT),
+        (0.0, WRONG),
+        (False, WRONG),
+        (np.float32(0.5), Grade(Verdict.WRONG, None, 0.5)),
+        (0.25, Grade(Verdict.WRONG, None, 0.25)),
+        (None, unverifiable(Cause.UNDECIDED)),
+        (NO_ANSWER, NO_ANSWER),
+        (CORRECT, CORRECT),
+        (Grade(Verdict.WRONG, None, 0.75), Grade(Verdict.WRONG, None, 0.75)),
+        (unverifiable(Cause.TOO_LONG), unverifiable(Cause.TOO_LONG)),
     ],
 )
-def test_equal_answers_are_correct(answer, gold):
-    assert grade(boxed(answer), gold) == CORRECT
+def test_what_a_reward_may_return(result, grade):
+    assert judged(result) == grade
 
 
 @pytest.mark.parametrize(
-    ("answer", "gold"),
+    "result",
     [
-        ("8", "7"),
-        ("11/2", "1 1/2"),
-        ("7.5", "7"),
-        ("-7", "7"),
-        (r"\sqrt{3}", r"2\sqrt{2}"),
-        ("(2,1)", "(1,2)"),
-        ("No", "Yes"),
-        ("x^2+2x+2", "(x+1)^2"),
-        ("1/0", "7"),
-        ("0.34", r"\frac{1}{3}"),
-        ("?!", "7"),
-        ("__import__('os')", "7"),
+        math.nan,
+        math.inf,
+        -0.1,
+        1.0001,
+        "1.0",
+        [1.0],
+        1j,
+        Grade(Verdict.CORRECT, None, 0.5),
+        Grade(Verdict.WRONG, None, 1.0),
+        Grade(Verdict.WRONG),
+        Grade(Verdict.UNVERIFIABLE),
+        Grade(Verdict.UNVERIFIABLE, Cause.BAD_GOLD, 0.0),
+        Grade("right", None, 1.0),
     ],
 )
-def test_unequal_answers_are_wrong(answer, gold):
-    assert grade(boxed(answer), gold) == WRONG
+def test_what_it_may_not_is_a_reward_error_and_is_said_once(result, capfd):
+    judge = Judge(lambda response, answer: result, "mine")
+    assert [judge.grade("response", "7") for _ in range(3)] == [unverifiable(Cause.REWARD_ERROR)] * 3
+    assert capfd.readouterr().err.count("verifier.reward=mine") == 1
 
 
-@pytest.mark.parametrize("response", ["", "the answer is 7", r"\boxed{}", r"\boxed{ . }", r"\boxed{7", "\ud800", "7" * 10**6])
-def test_a_response_without_answer(response):
-    assert grade(response, "7") == NO_ANSWER
+def test_an_exception_is_a_reward_error_with_its_first_traceback(capfd):
+    def broken(response, answer):
+        raise KeyError(response)
+
+    judge = Judge(broken, "mine")
+    assert judge.grade("first", "7") == judge.grade("second", "7") == unverifiable(Cause.REWARD_ERROR)
+    told = capfd.readouterr().err
+    assert "KeyError: 'first'" in told and "Traceback" in told and "second" not in told
 
 
-def test_the_graded_answer_is_the_last_complete_one():
-    assert grade(r"\boxed{8} wait \boxed{7} or \boxed{9", "7") == CORRECT
+def test_running_out_of_memory_is_not_the_rewards_error():
+    def hungry(response, answer):
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        Judge(hungry, "mine").grade("response", "7")
 
 
-def test_a_right_answer_far_inside_a_long_response_tail():
-    assert grade("w " * 500_000 + boxed("7") + " tail" * 100, "7") == CORRECT
+def test_a_reward_without_accepts_takes_every_gold_and_one_that_fails_on_it_none():
+    class Picky:
+        def __call__(self, response, answer):
+            return 1.0
 
+        def accepts(self, answer):
+            return {"7": True, "8": False}[answer]
 
-@pytest.mark.parametrize(
-    ("answer", "gold", "cause"),
-    [
-        ("1+" * MAX_ANSWER_CHARS + "1", "7", Cause.TOO_LONG),
-        ("(" * (MAX_DEPTH + 1) + "1" + ")" * (MAX_DEPTH + 1), "7", Cause.TOO_DEEP),
-        ("7", "", Cause.BAD_GOLD),
-        ("7", "7" * (MAX_ANSWER_CHARS + 1), Cause.BAD_GOLD),
-        ("7", r"\frac{", Cause.BAD_GOLD),
-    ],
-)
-def test_undecidable_items_are_unverifiable_not_wrong(answer, gold, cause):
-    assert grade(boxed(answer), gold) == Grade(Verdict.UNVERIFIABLE, cause)
-
-
-def test_an_unparsable_gold_still_equals_its_own_spelling():
-    assert grade(boxed(r"\frac{a}{b} ? c"), r"\frac{a}{b} ? c") == CORRECT
-
-
-@pytest.mark.parametrize("gold", ["7", "1/2", r"\frac{\sqrt{3}}{2}", "(1,2)", "x=5", "#### 72", "$12$.", r"\text{Yes}"])
-def test_ordinary_golds_are_verifiable(gold):
-    assert gold_is_verifiable(gold)
-
-
-@pytest.mark.parametrize("gold", ["", " ", r"\frac{", "?!", "\u0665", "1" * (MAX_ANSWER_CHARS + 1)])
-def test_golds_that_nothing_can_be_wrong_about(gold):
-    assert not gold_is_verifiable(gold)
-
-
-def test_normalisation_keeps_spaces_that_separate_numbers():
-    assert normalise("1 1/2") == "1 1/2"
-    assert normalise(r" $ x = \left( 1 , 2 \right) $ .") == "x=(1,2)"
+    assert Judge(lambda response, answer: 1.0, "mine").accepts("anything")
+    assert [Judge(Picky(), "mine").accepts(answer) for answer in "789"] == [True, False, False]

@@ -2,24 +2,25 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
 from ib_lpo.scoring.config import VerifierConfig
+from ib_lpo.scoring.grades import CORRECT, NO_ANSWER, WRONG, Cause, unverifiable
 from ib_lpo.scoring.grading_handle import GradingProcess, VerifierError
-from ib_lpo.scoring.verifier import Verifier
-from ib_lpo.tree import Verdict
+from ib_lpo.scoring.rewards.find import locate
+from ib_lpo.scoring.verifier import MAX_ITEM_CHARS, Verifier
+from tests.scoring.plugins import HERE
 
-CORRECT, WRONG, NO_ANSWER, UNVERIFIABLE = Verdict.CORRECT, Verdict.WRONG, Verdict.NO_ANSWER, Verdict.UNVERIFIABLE
 GOOD, BAD = (r"so \boxed{7}", "7"), (r"so \boxed{8}", "7")
-ENDLESS = (r"\boxed{10^{10^{10}}}", "7")
+FINE, ENDLESS, UNEVEN = ("fine", "7"), ("hang", "7"), f"{HERE}:mixed"
+OVERRUN, CRASH = unverifiable(Cause.OVERRUN), unverifiable(Cause.CRASH)
+MATH = locate("math")
 
 
 def gone(pid: int, within_s: float = 10.0) -> bool:
@@ -43,7 +44,7 @@ def shared():
 
 @pytest.fixture(scope="module")
 def impatient():
-    verifier = Verifier(VerifierConfig(workers=2, deadline_s=1.0, memory_mb=64))
+    verifier = Verifier(VerifierConfig(workers=2, deadline_s=1.0, memory_mb=64, reward=UNEVEN))
     verifier.ready()
     yield verifier
     verifier.close()
@@ -57,7 +58,7 @@ def test_verdicts_come_in_order(shared):
 
 def test_order_holds_across_processes_of_different_speed():
     verifier = Verifier(VerifierConfig(workers=3, deadline_s=20.0))
-    slow = (r"\boxed{\prod_{i=1}^{20000} i}", "7")
+    slow = (r"\boxed{\sin(\cos(\tan(\sin(\cos(\tan(x))))))}", "7")
     items = [slow, GOOD, BAD, GOOD, slow, GOOD, BAD]
     assert verifier.grade(items) == [WRONG, CORRECT, WRONG, CORRECT, WRONG, CORRECT, WRONG]
     verifier.close()
@@ -68,42 +69,30 @@ def test_strange_texts_are_graded(shared):
         ("\x00\\boxed{7}\ud800", "7"),
         ("w" * 5_000_000 + r"\boxed{7}", "7"),
         (r"\boxed{" * 300_000, "7"),
-        ("}" * 300_000 + r"\boxed{7}", "7"),
         ("\\boxed{\u0667}", "7"),
         (r"\boxed{" + "9" * 10_000 + "}", "7"),
-        (r"\boxed{" + "9" * 100_000 + "}", "7"),
         (r"\boxed{7}", "7" * 5_000_000),
+        ("x" * MAX_ITEM_CHARS + r"\boxed{7}", "7"),
     ]
-    assert shared.grade(items) == [CORRECT, CORRECT, NO_ANSWER, CORRECT, WRONG, UNVERIFIABLE, NO_ANSWER, UNVERIFIABLE]
-    assert shared.stats()["verifier/too_long"] == shared.stats()["verifier/bad_gold"] == 1.0
-
-
-def test_nothing_in_an_answer_is_executed(shared, tmp_path):
-    touched = tmp_path / "touched"
-    spells = [f"__import__('pathlib').Path('{touched}').touch()", f"exec(\"open('{touched}', 'w')\")", f"\\input{{|touch {touched}}}"]
-    spells += [f"\\text{{__import__('os').system('touch {touched}')}}", f"$(touch {touched})", f"7); open('{touched}','w'); (7"]
-    shared.grade([(f"\\boxed{{{spell}}}", gold) for spell in spells for gold in ("7", spell)])
-    shared.check_gold(spells)
-    assert not touched.exists()
+    too_long = unverifiable(Cause.TOO_LONG)
+    assert shared.grade(items) == [CORRECT, CORRECT, NO_ANSWER, WRONG, too_long, unverifiable(Cause.BAD_GOLD), too_long]
+    assert shared.stats()["verifier/too_long"] == 2.0 and shared.stats()["verifier/bad_gold"] == 1.0
 
 
 def test_finds_bad_golds(shared):
-    assert shared.check_gold(["7", "", r"\frac{1}{2}", r"\frac{", "x" * 10_000]) == [1, 3, 4]
+    assert shared.check_gold(["7", "", r"\frac{1}{2}", r"\frac{", "x" * 10_000, "7", ""]) == [1, 3, 4, 6]
 
 
-@pytest.mark.parametrize(
-    "hostile", [ENDLESS[0], r"\boxed{((((10!)!)!)!)!}", r"\boxed{(a+b+c+d+e)^{200}}", "\\boxed{" + "(" * 60 + "1+" * 60]
-)
-def test_hostile_items_cost_only_themselves(impatient, hostile):
+def test_thousands_of_golds_are_checked_in_a_moment(shared):
     begun = time.monotonic()
-    closed = hostile if hostile.endswith("}") else hostile + "1" + ")" * 60 + "}"
-    assert impatient.grade([GOOD, (closed, "7"), BAD, GOOD]) in ([CORRECT, UNVERIFIABLE, WRONG, CORRECT], [CORRECT, WRONG, WRONG, CORRECT])
+    golds = [str(n % 3000) for n in range(20_000)]
+    assert shared.check_gold([*golds, "?!"]) == [20_000]
     assert time.monotonic() - begun < 10.0
 
 
 def test_an_overrun_is_unverifiable_counted_and_replaced(impatient):
     pids, counts = set(impatient.pids), impatient.stats()
-    assert impatient.grade([ENDLESS, GOOD]) == [UNVERIFIABLE, CORRECT]
+    assert impatient.grade([ENDLESS, FINE]) == [OVERRUN, CORRECT]
     assert impatient.stats()["verifier/overrun"] == counts["verifier/overrun"] + 1
     assert impatient.stats()["verifier/replaced"] == counts["verifier/replaced"] + 1
     (killed,) = pids - set(impatient.pids)
@@ -111,12 +100,12 @@ def test_an_overrun_is_unverifiable_counted_and_replaced(impatient):
 
 
 def test_a_process_killed_in_flight_loses_its_item_alone():
-    verifier = Verifier(VerifierConfig(workers=1, deadline_s=20.0))
+    verifier = Verifier(VerifierConfig(workers=1, deadline_s=20.0, reward=UNEVEN))
     verifier.ready()
     killer = threading.Timer(0.5, os.kill, (verifier.pids[0], signal.SIGKILL))
     killer.start()
     begun = time.monotonic()
-    assert verifier.grade([ENDLESS, GOOD]) == [UNVERIFIABLE, CORRECT]
+    assert verifier.grade([ENDLESS, FINE]) == [CRASH, CORRECT]
     assert time.monotonic() - begun < 15.0
     assert verifier.stats()["verifier/crash"] == 1.0
     verifier.close()
@@ -131,42 +120,30 @@ def test_a_process_killed_while_idle_costs_no_item(shared):
     assert shared.stats()["verifier/crash"] == 0.0
 
 
-SWALLOWING = """
-import sys
-from ib_lpo.scoring import grading, grading_process
-
-def hungry(gold, found, timeout_seconds):
-    held = []
-    try:
-        while len(held) < 1000:
-            held.append(bytearray(1 << 20))
-    except MemoryError:
-        return False
-    return True
-
-bound = grading_process.Room.__init__
-
-def bound_then_hungry(room, size):
-    bound(room, size)
-    grading.verify = hungry
-
-grading_process.Room.__init__ = bound_then_hungry
-grading_process.main(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
-"""
+def test_a_process_that_no_longer_reads_loses_an_item_too_large_for_its_socket():
+    verifier = Verifier(VerifierConfig(workers=1, deadline_s=0.5))
+    verifier.ready()
+    pid = verifier.pids[0]
+    os.kill(pid, signal.SIGSTOP)
+    assert verifier.grade([("w" * 4_000_000 + r"\boxed{7}", "7"), GOOD]) == [CORRECT, CORRECT]
+    assert gone(pid) and verifier.stats()["verifier/replaced"] == 1.0
+    verifier.close()
 
 
-@pytest.mark.parametrize(("memory_mb", "reply"), [(64, b"unverifiable memory 1"), (4096, b"correct - 0")])
+def test_an_item_that_cannot_be_read_within_the_memory_bound_is_a_crash():
+    verifier = Verifier(VerifierConfig(workers=1, memory_mb=32))
+    assert verifier.grade([("\U0001f642" * 8_000_000, "7"), GOOD]) == [CRASH, CORRECT]
+    verifier.close()
+
+
+@pytest.mark.parametrize(("memory_mb", "reply"), [(64, b"unverifiable memory - 1"), (4096, b"correct - 1.0 0")])
 def test_memory_is_bounded_and_a_swallowed_memory_error_is_not_wrong(memory_mb, reply):
-    """math-verify turns MemoryError into "not equal"; here a comparison that wants 1000 MB stands in for it."""
-    ours, theirs = socket.socketpair()
-    command = [sys.executable, "-c", SWALLOWING, str(theirs.fileno()), str(os.getpid()), str(memory_mb)]
-    process = subprocess.Popen(command, pass_fds=[theirs.fileno()])
-    connection = Connection(ours.detach())
-    assert connection.poll(60.0) and connection.recv_bytes() == b"ready"
-    connection.send(("grade", r"\boxed{x+1}", "y+1"))
-    assert connection.poll(60.0) and connection.recv_bytes() == reply
+    """math-verify turns MemoryError into "not equal"; here a reward that wants 1000 MB stands in for it."""
+    process = GradingProcess(VerifierConfig(memory_mb=memory_mb), UNEVEN)
+    assert process.connection.poll(60.0) and process.collect() is None
+    process.connection.send(("grade", "swallow", "7"))
+    assert process.connection.poll(60.0) and process.connection.recv_bytes() == reply
     process.kill()
-    process.wait()
 
 
 def test_close_leaves_no_process():
@@ -185,7 +162,7 @@ def test_no_process_outlives_a_killed_parent(busy):
     script = (
         "from ib_lpo.scoring.config import VerifierConfig\n"
         "from ib_lpo.scoring.verifier import Verifier\n"
-        "verifier = Verifier(VerifierConfig(workers=2, deadline_s=600))\n"
+        f"verifier = Verifier(VerifierConfig(workers=2, deadline_s=600, reward={UNEVEN!r}))\n"
         "verifier.ready()\n"
         "print(*verifier.pids, flush=True)\n"
         f"verifier.grade([{ENDLESS!r}] * 2) if {busy} else input()\n"
@@ -200,7 +177,7 @@ def test_no_process_outlives_a_killed_parent(busy):
 
 
 def test_a_grading_process_holds_no_torch():
-    process = GradingProcess(VerifierConfig())
+    process = GradingProcess(VerifierConfig(), MATH)
     assert process.connection.poll(60.0) and process.collect() is None
     mapped = Path(f"/proc/{process.pid}/maps").read_text()
     process.kill()

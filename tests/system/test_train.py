@@ -181,6 +181,8 @@ def test_a_gold_answer_that_does_not_parse_stops_the_run_before_its_first_step(f
         (("cluster.cpus=1",), "the Ray cluster has 1"),
         (("data.questions_per_step=99",), "data.questions_per_step=99"),
         (("latent.psa.layers=7",), "latent.psa.layers=7"),
+        (("verifier.reward=nowhere.rewards:f",), "verifier.reward='nowhere.rewards:f'"),
+        (("ib.scorer=none",), "ib.scorer=none: ib.estimator=pmi needs a scoring model"),
     ],
 )
 def test_bad_input_is_one_clear_error_and_writes_nothing(folder, overrides, complaint, monkeypatch):

@@ -1,0 +1,59 @@
+"""What is left for math-verify: algebra, relations, functions, matrices, unions of intervals, sets that are described.
+
+Its alarm-based timeouts are off: this runs inside a grading process, which is killed when it overruns. Its own dropping of units is off as
+well, since it takes factors for units (`a+2c` would be `a+2`).
+"""
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+from latex2sympy2_extended import NormalizationConfig, normalize_latex
+from math_verify import verify
+from math_verify.parser import parse_latex_cached
+from sympy import Basic, Expr, I, MatrixBase, Symbol, Union
+from sympy.core.relational import Relational
+
+Parsed = Basic | MatrixBase
+_DEGREES = re.compile(r"([0-9]+(?:\.[0-9]+)?)\^\\circ")
+_SPELLING = NormalizationConfig(basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="none", equations=False)
+
+
+@lru_cache(maxsize=4096)
+def parse(text: str) -> Parsed | None:
+    """The sympy object that `text` stands for, or None. Time and memory are unbounded."""
+    if not text.isascii():
+        return None
+    try:
+        parsed = parse_latex_cached(normalize_latex(_DEGREES.sub(r"(\1\\pi/180)", text), _SPELLING))
+    except MemoryError:
+        raise
+    except Exception:  # latex2sympy raises whatever its grammar, its visitors or sympy raise for what they cannot read
+        return None
+    if not isinstance(parsed, Parsed):
+        return None
+    return parsed.subs(_imaginary(parsed)) if isinstance(parsed, Expr) else parsed
+
+
+def _imaginary(parsed: Expr) -> dict[Symbol, Expr]:
+    """The grammar takes `i` for a letter. Where it is one, the imaginary unit in both answers tells them apart as well."""
+    return {symbol: I for symbol in parsed.free_symbols if symbol.name == "i"}
+
+
+def same(found: Parsed, wanted: Parsed) -> bool:
+    """Whether math-verify finds them equal. A relation and the set it describes are equal."""
+    return verify([wanted], [found], timeout_seconds=None, allow_set_relation_comp=True)
+
+
+def described(relations: Sequence[str]) -> Parsed | None:
+    """The set in which one of the relations holds, if they are all relations in the same single letter; else None."""
+    parsed = [parse(relation) for relation in relations]
+    if (
+        not all(isinstance(relation, Relational) for relation in parsed)
+        or len(set().union(*(relation.free_symbols for relation in parsed))) != 1
+    ):
+        return None
+    try:
+        return Union(*(relation.as_set() for relation in parsed))
+    except NotImplementedError:
+        return None

@@ -1,0 +1,59 @@
+"""The built-in reward `math`: 1 when the final answer of a response equals the gold answer as mathematics, else 0.
+
+The final answer is the last complete `\\boxed{...}`, else the last `#### x` (scoring/answer_text.py). What cannot be decided within
+bounds is UNVERIFIABLE, never WRONG.
+"""
+
+from ib_lpo.scoring.answer_text import find_answer
+from ib_lpo.scoring.answers.bounds import MAX_ANSWER_CHARS
+from ib_lpo.scoring.answers.equality import Undecided, judgeable, same_answer
+from ib_lpo.scoring.answers.spelling import normalise
+from ib_lpo.scoring.grades import CORRECT, NO_ANSWER, WRONG, Cause, Grade, unverifiable
+
+_WARM_UP = (
+    ("\\frac{7}{x}", "\\frac{1}{2}"),
+    ("x^2+\\sqrt{3}", "\\sin x"),
+    ("x^2-1", "(x-1)(x+1)"),
+    ("2\\pi r", "2\\sin(\\pi)"),
+    ("y<2", "(1,2)\\cup(3,4)"),
+)
+
+
+class MathReward:
+    """See the module; stateless."""
+
+    def __call__(self, response: str, answer: str) -> Grade:
+        """The grade of the final answer of `response`."""
+        found = find_answer(response)
+        expression = "" if found is None else found.expression
+        if len(expression) > MAX_ANSWER_CHARS:
+            return unverifiable(Cause.TOO_LONG)
+        stated = normalise(expression)
+        if not stated:
+            return NO_ANSWER
+        wanted = _gold_expression(answer)
+        if not wanted:
+            return unverifiable(Cause.BAD_GOLD)
+        try:
+            return CORRECT if same_answer(stated, wanted) else WRONG
+        except Undecided as undecided:
+            return unverifiable(undecided.cause)
+
+    def accepts(self, answer: str) -> bool:
+        """Whether `answer` is one that other spellings can be compared with."""
+        return judgeable(_gold_expression(answer))
+
+    def warm_up(self) -> None:
+        """Build the parser's tables and sympy's caches, which the first items would otherwise pay for."""
+        for found, wanted in _WARM_UP:
+            self(f"\\boxed{{{found}}}", wanted)
+
+
+def _gold_expression(gold: str) -> str:
+    """Normalised; empty for one that is too long."""
+    stated = find_answer(gold)
+    expression = gold if stated is None else stated.expression
+    return normalise(expression) if len(expression) <= MAX_ANSWER_CHARS else ""
+
+
+REWARD = MathReward()

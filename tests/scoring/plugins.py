@@ -1,0 +1,62 @@
+"""Rewards as a user would write them, good and bad; named in tests by their dotted path."""
+
+import os
+import time
+
+from ib_lpo.scoring.grades import NO_ANSWER
+
+HERE = "tests.scoring.plugins"
+
+
+def ends_with(response: str, answer: str) -> float:
+    return float(response.endswith(answer))
+
+
+def partial(response: str, answer: str) -> float:
+    """The share of the answer's words that the response has."""
+    words = answer.split()
+    return sum(word in response.split() for word in words) / len(words)
+
+
+def mixed(response: str, answer: str):
+    """Does what the response says."""
+    if response == "raise":
+        raise RuntimeError("as asked")
+    if response == "exit":
+        os._exit(3)
+    if response == "swallow":
+        return _swallowing()
+    if response == "hog":
+        return len([bytearray(1 << 20) for _ in range(4096)])
+    while response == "hang":
+        time.sleep(0.01)
+    print("to stdout, which is not shown")
+    return {"none": None, "nan": float("nan"), "two": 2.0, "silent": NO_ANSWER, "third": 1 / 3}.get(response, 1.0)
+
+
+def _swallowing() -> bool:
+    held = []
+    try:
+        while len(held) < 1000:
+            held.append(bytearray(1 << 20))
+    except MemoryError:
+        return False
+    return True
+
+
+class Digits:
+    """A reward with an opinion about gold answers."""
+
+    def __call__(self, response: str, answer: str) -> float:
+        return float(response.strip() == answer)
+
+    def accepts(self, answer: str) -> bool:
+        if answer == "raise":
+            raise ValueError(answer)
+        while answer == "hang":
+            time.sleep(0.01)
+        return answer.isdecimal()
+
+
+digits = Digits()
+NUMBER = 7
