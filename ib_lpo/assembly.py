@@ -19,9 +19,10 @@ from ib_lpo.manifest import Manifest
 from ib_lpo.policy.load import load_config, load_tokenizer, text_decoder
 from ib_lpo.progress import say
 from ib_lpo.rollout.engine import RolloutEngine, engine_env
-from ib_lpo.rollout.limits import check_context
+from ib_lpo.rollout.limits import check_context, context_tokens
 from ib_lpo.scoring.estimators import ESTIMATORS, Need
 from ib_lpo.scoring.grades import Grade
+from ib_lpo.scoring.passes import longest_pass
 from ib_lpo.scoring.rewards.find import locate
 from ib_lpo.scoring.scorer import IBScorer
 from ib_lpo.scoring.verifier import Verifier
@@ -65,7 +66,7 @@ def assemble(manifest: Manifest) -> Iterator[Assembly]:
     locate(manifest.verifier.reward)
     tokenizer = load_tokenizer(manifest.model)
     sets = load_sets(manifest.data, tokenizer, max_prompt_tokens=manifest.rollout.max_prompt_tokens)
-    _check_prompts(manifest, sets)
+    _check_scoring(manifest, sets)
     fleet = open_fleet(manifest.cluster)
     try:
         device = resolve_device(manifest.cluster, fleet)
@@ -87,12 +88,21 @@ def _check_model(manifest: Manifest) -> None:
             check_psa_weights(latent.psa_weights, shape)
 
 
-def _check_prompts(manifest: Manifest, sets: QuestionSets) -> None:
-    estimator = ESTIMATORS.get(manifest.ib.estimator)
-    if estimator is not None and Need.OWN_ALONE in estimator.needs and not sets.train[0].empty_prompt_ids:
+def _check_scoring(manifest: Manifest, sets: QuestionSets) -> None:
+    """Raise UserError for what the scoring model could not read, or only beyond its context."""
+    if not manifest.runs_scorer:
+        return
+    if Need.OWN_ALONE in ESTIMATORS[manifest.ib.estimator].needs and not sets.train[0].empty_prompt_ids:
         raise UserError(
             f"data.template={manifest.data.template!r}: an empty question gives an empty prompt, which ib.estimator="
             f"{manifest.ib.estimator} needs; add some text"
+        )
+    response, context = manifest.rollout.max_response_tokens, context_tokens(manifest, load_config(manifest.model))
+    longest = max(sets.train, key=lambda question: longest_pass(question, response))
+    if longest_pass(longest, response) > context:
+        raise UserError(
+            f"question {longest.id}: scored with its gold answer it may take {longest_pass(longest, response)} tokens, the context of "
+            f"{manifest.model.path} has {context}; lower rollout.max_response_tokens"
         )
 
 
@@ -111,7 +121,7 @@ def _start(manifest: Manifest, fleet: Fleet, device: str, sets: QuestionSets) ->
     c, gpus = manifest.cluster, float(device == "cuda")
     env = engine_env(device)
     verifier = fleet.spawn(Verifier, manifest.verifier, name="verifier", cpus=c.service_cpus)
-    checked = verifier.call("check_gold", gold_answers(sets))
+    grading, checked = verifier.call("ready"), verifier.call("check_gold", gold_answers(sets))
     engines = [
         fleet.spawn(RolloutEngine, manifest, i, device, name=f"engine-{i}", cpus=c.engine_cpus, gpus=gpus * c.engine_gpus, env=env)
         for i in range(manifest.rollout.engines)
@@ -123,10 +133,14 @@ def _start(manifest: Manifest, fleet: Fleet, device: str, sets: QuestionSets) ->
     sampler = fleet.spawn(LatentSampler, manifest, name="latent-sampler", cpus=c.service_cpus)
     scheduler = fleet.spawn(BranchScheduler, manifest, fleet, engines, sampler, name="scheduler", cpus=c.service_cpus)
     learner = LearnerGroup(fleet, manifest, device)
-    ready = [worker.call("ready") for worker in (*engines, *scorers, verifier, sampler, scheduler)]
+    ready = [worker.call("ready") for worker in (*engines, *scorers, sampler, scheduler)]
+    grading.result(c.start_deadline_s)
     judged = without_bad_answers(sets, checked.result(c.start_deadline_s), manifest.data)
     if judged.unjudgeable:
-        say(f"data.bad_answers=drop: {judged.unjudgeable} questions left out, their gold answers cannot be judged against")
+        say(
+            f"data.bad_answers=drop: {judged.unjudgeable} questions left out, as their gold answers cannot be judged against; "
+            f"{len(judged.train)} training questions, {len(judged.held_out)} held out are left"
+        )
     for pending in ready:
         pending.result(c.start_deadline_s)
     return {"sets": judged, "learner": learner, "scheduler": scheduler, "verifier": verifier, "scorers": scorers, "engines": engines}

@@ -71,9 +71,8 @@ class Manifest(Section):
 
     @property
     def runs_scorer(self) -> bool:
-        """Whether a scoring model is loaded: the estimator or the failure modes ask it something."""
-        ib = self.ib
-        return ib.estimator != "none" and ib.scorer != "none" and (bool(ESTIMATORS[ib.estimator].needs) or ib.failures.points > 0)
+        """Whether a scoring model is loaded: the estimator asks it something."""
+        return self.ib.estimator != "none" and bool(ESTIMATORS[self.ib.estimator].needs)
 
     @property
     def compared_roots(self) -> int:

@@ -34,7 +34,7 @@ def train(manifest: Manifest, *, resume: bool = False) -> None:
         if run.done == 0:
             with run.phase("held_out"):
                 first = accuracy(parts, 0)
-            run.log_start(published | first)
+            run.log_start(published | first | {"data/unjudgeable": float(parts.sets.unjudgeable)})
         for step in range(run.done + 1, manifest.steps + 1):
             trees, metrics = one_step(step, run, parts)
             if due(step, manifest):

@@ -29,6 +29,8 @@ def without_bad_answers(sets: QuestionSets, bad: Sequence[int], data: DataConfig
     drop = {id(questions[i]) for i in bad}
     train, held_out = ([q for q in of if id(q) not in drop] for of in (sets.train, sets.held_out))
     check_enough(len(train), len(sets.train), data, removed="those whose gold answer cannot be judged against")
+    if sets.held_out and not held_out:
+        raise DataError("data.held_out: no question is left, as no gold answer can be judged against; correct them or remove the section")
     return QuestionSets(train, held_out, sets.overlap, len(drop))
 
 

@@ -38,8 +38,9 @@ def check_fit(manifest: Manifest, device: str, fleet: Fleet) -> None:
         ("GPU", (engines * c.engine_gpus + ranks * c.rank_gpus + scorers * c.scorer_gpus) * (device == "cuda"), "gpus"),
     ]
     problems = [
-        f"rollout.engines={engines}, learner.ranks={ranks}: with {scorers} scorers and the services they reserve {need:g} {kind}s, the Ray cluster "
-        f"has {fleet.resources.get(kind, 0):g}; lower them, ib.replicas, or cluster.engine_{suffix}, rank_{suffix}, scorer_{suffix}"
+        f"rollout.engines={engines}, learner.ranks={ranks}, {scorers} scorers: with the services they reserve {need:g} {kind}s, the Ray "
+        f"cluster has {fleet.resources.get(kind, 0):g}; lower them (scorers: ib.replicas) or cluster.engine_{suffix}, rank_{suffix}, "
+        f"scorer_{suffix}"
         for kind, need, suffix in kinds
         if need > fleet.resources.get(kind, 0) + 1e-9
     ]

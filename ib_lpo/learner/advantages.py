@@ -76,7 +76,7 @@ def assign_advantages(
         bonus = _bonus(_counted(tree, config), ib)
         overlong += sum(value < 0 for value in shaping.values())
         bonuses += map(abs, bonus.values())
-        magnitudes += map(abs, _assign(tree, config, {id: value + bonus.get(id, 0.0) for id, value in shaping.items()}))
+        magnitudes += map(abs, _assign(tree, config, shaping, bonus))
         counts.update(_silence(tree))
     return {
         "advantage/groups": float(len(trees)),
@@ -115,13 +115,15 @@ def _bonus(counted: list[Trajectory], ib: IbConfig | None) -> dict[str, float]:
     return {t.id: float(value) for t, value in zip(counted, bonus, strict=True)}
 
 
-def _assign(tree: RolloutTree, config: AdvantageConfig, added: dict[str, float]) -> list[float]:
-    """Returns the advantages of the trained trajectories. `added` to the rewards, by id of the graded trajectories."""
+def _assign(tree: RolloutTree, config: AdvantageConfig, shaping: dict[str, float], bonus: dict[str, float]) -> list[float]:
+    """Returns the advantages of the trained trajectories. The bonus keeps its size: it is compared, and not divided by the deviation."""
     for trajectory in tree.trajectories:
         trajectory.advantage = None
     counted = _counted(tree, config)
-    rewards = np.array([t.reward + added[t.id] for t in counted], dtype=np.float64)
-    advantages = ADVANTAGES[config.kind](rewards, _subtrees(tree, counted), config.normalise_std)
+    compare, subtrees = ADVANTAGES[config.kind], _subtrees(tree, counted)
+    rewards = np.array([t.reward + shaping[t.id] for t in counted], dtype=np.float64)
+    added = np.array([bonus.get(t.id, 0.0) for t in counted], dtype=np.float64)
+    advantages = compare(rewards, subtrees, config.normalise_std) + compare(added, subtrees, False)
     trained = [(t, float(a)) for t, a in zip(counted, advantages, strict=True) if t.kept]
     for trajectory, advantage in trained:
         trajectory.advantage = advantage

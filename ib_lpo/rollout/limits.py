@@ -12,9 +12,14 @@ def engine_tokens(manifest: Manifest) -> int:
     return manifest.rollout.max_prompt_tokens + manifest.rollout.max_response_tokens + slots
 
 
+def context_tokens(manifest: Manifest, config: PretrainedConfig) -> int:
+    """The longest sequence the model is meant for."""
+    return min(manifest.model.max_context or config.max_position_embeddings, config.max_position_embeddings)
+
+
 def check_context(manifest: Manifest, config: PretrainedConfig) -> None:
-    """Raise UserError when that is more than the model's context."""
-    context = min(manifest.model.max_context or config.max_position_embeddings, config.max_position_embeddings)
+    """Raise UserError when engines hold longer sequences than the model's context."""
+    context = context_tokens(manifest, config)
     if engine_tokens(manifest) > context:
         rollout = manifest.rollout
         raise UserError(

@@ -1,7 +1,8 @@
-r"""Where, in tokens, a response begins to state its final answer.
+r"""Where, in tokens, a response begins to state an answer.
 
-That span is cut off before I(r;a) is scored, or the answer leaks into its own context. The cut is exact in the ids that were
-sampled: nothing is tokenised again. A token that holds the first character of the marker (say ` $\` before `boxed`) belongs to the span.
+The graded answer is excluded from forking. What is read before the gold answer in I(r;a) ends before the first answer the response states,
+or an answer that is stated twice would leak into its own context. The cut is exact in the ids that were sampled: nothing is tokenised
+again. A token that holds the first character of the marker (say ` $\` before `boxed`) belongs to the answer.
 """
 
 from bisect import bisect_left
@@ -10,15 +11,17 @@ from collections.abc import Callable, Sequence
 from ib_lpo.scoring.answer_text import answer_offset
 
 
-def answer_start(token_ids: Sequence[int], decode: Callable[[Sequence[int]], str]) -> int | None:
-    """Index of the first token of the final answer (`\\boxed{...}` or `#### x` to the end), or None without any.
+def answer_start(
+    token_ids: Sequence[int], decode: Callable[[Sequence[int]], str], where: Callable[[str], int | None] = answer_offset
+) -> int | None:
+    """Index of the first token of the answer that `where` finds in the text (`\\boxed{...}` or `#### x`), or None without any.
 
-    The answer is the one that is graded, or an unclosed `\\boxed` when there is none. `decode` must map a prefix of the ids to a prefix
+    By default that is the graded one, or an unclosed `\\boxed` when there is none. `decode` must map a prefix of the ids to a prefix
     of the text, up to replacement characters for a half-decoded character at its end (true of byte-level BPE).
     Cost: one decode of the response and, if it has an answer, log2(T) decodes of prefixes of it.
     """
     text = decode(token_ids)
-    offset = answer_offset(text)
+    offset = where(text)
     if offset is None:
         return None
     reached = text[: offset + 1]

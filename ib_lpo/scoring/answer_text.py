@@ -13,6 +13,7 @@ _BRACES = re.compile(r"(?P<boxed>\\boxed\s*\{)|\\.|(?P<brace>[{}])", re.DOTALL)
 _NUMBER = r"[-+]?[ \t]?\$?[0-9][0-9,]*+(?:\.[0-9]+)?(?:/[0-9]+)?[ \t]?\\?%?"
 _HASHES = re.compile(rf"####[ \t]*({_NUMBER})[ \t]*(?:\.[ \t]*)?(?:<[^<>\n]*+>)*+$", re.MULTILINE)  # special tokens may end the line
 _OPEN_MARKER = re.compile(r"\\boxed\s*\{?")
+_STATED = re.compile(rf"\\boxed(?!\s*\{{\s*\}})|{_HASHES.pattern}", re.MULTILINE)  # an empty box is the instruction, repeated
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,12 @@ def answer_offset(text: str) -> int | None:
     offset = max(0, len(text) - TAIL_CHARS)
     starts = [match.start() for match in _OPEN_MARKER.finditer(text[offset:])]
     return offset + starts[-1] if starts else None
+
+
+def first_answer_offset(text: str) -> int | None:
+    """Character index from which `text` states any answer for the first time, be it the graded one or not. None: nowhere."""
+    found = _STATED.search(text)
+    return None if found is None else found.start()
 
 
 def _last_boxed(text: str) -> AnswerText | None:

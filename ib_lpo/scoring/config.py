@@ -29,7 +29,7 @@ class FailureConfig(Section):
     below: float = 0.0
     """Scores under this are low; 0 is the mean of a sibling set."""
     points: int = Field(8, ge=0)
-    """Places along a response, evenly spread, at which I(r;a) is measured by the scorer; 0: none, then loops alone are found."""
+    """Places along a response, evenly spread, at which I(r;a) is measured; loops alone are found with 0, or without a scoring model."""
     loop_tokens: int = Field(32, ge=4)
     """`repetitive_loop`: fewest tokens in a row that repeat earlier 4-grams of the response."""
     loop_ratio: float = Field(0.5, gt=0.0, le=1.0)
@@ -46,7 +46,7 @@ class IbConfig(Section):
     """S_IB(r) = beta * I(r;a) - I(q;r) (method.md section 2)."""
 
     estimator: Literal["pmi", "rate", "answer_entropy", "advantage_entropy", "none"] = "pmi"
-    """How the two informations are estimated; `none` turns scoring and filtering off."""
+    """How the two informations are estimated; all but advantage_entropy load a scoring model; `none` turns scoring and filtering off."""
     beta: float = Field(2.0, ge=0.0)
     """Weight of the relevance term I(r;a)."""
     reference_length: int = Field(256, ge=1)
@@ -70,7 +70,7 @@ class IbConfig(Section):
     reward_weight: float = Field(0.1, ge=0.0, lt=0.5)
     """lambda of `reward`: the most that S_IB changes a reward by; below 1/2, so that no wrong answer outranks a right one."""
     reward_clip: float = Field(3.0, gt=0.0)
-    """S_IB at and beyond which `reward` gives its most."""
+    """S_IB at and beyond which `reward` gives its most; S_IB compares siblings, and two of them differ by up to 6 at beta 2."""
 
 
 class FilterConfig(Section):

@@ -1,8 +1,8 @@
 """Scoring passes: for each need of an estimator, which tokens are scored in which context.
 
 I(r;a) compares the same answer tokens (`Question.answer_ids`, e.g. the ids of `\\boxed{7}`) after the prompt alone and after prompt and
-response, where the response ends before its own final answer and before its end token. `Question.lead_ids` (a line break) stand before
-the answer in both: a response cut in mid-sentence would otherwise make any answer unlikely.
+response, where the response ends before the first answer it states and before its end token. `Question.lead_ids` (a line break) stand
+before the answer in both, so that a response cut in mid-sentence is not asked to go on with it.
 I(q;r) compares the tokens a trajectory owns in two contexts that differ in the question alone: the prompt, and the prompt of an empty
 question; the prefix shared with the root stands in both. A branch is thus scored on its suffix after the fork.
 """
@@ -13,6 +13,7 @@ import numpy as np
 
 from ib_lpo.policy.forest import Path
 from ib_lpo.scoring.answer_span import answer_start
+from ib_lpo.scoring.answer_text import first_answer_offset
 from ib_lpo.scoring.estimators import Need
 from ib_lpo.tree import Question, Status, Trajectory
 
@@ -20,10 +21,16 @@ Decode = Callable[[Sequence[int]], str]
 
 
 def reasoning_end(trajectory: Trajectory, decode: Decode) -> int:
-    """Number of response tokens before the final answer or, without one, before the end token."""
+    """Number of response tokens before the first answer it states or, without one, before the end token."""
     response = trajectory.response_ids.tolist()
-    start = answer_start(response, decode)
-    return len(response) - (trajectory.status is Status.FINISHED) if start is None else start
+    start = answer_start(response, decode, first_answer_offset)
+    return max(0, len(response) - (trajectory.status is Status.FINISHED)) if start is None else start
+
+
+def longest_pass(question: Question, max_response_tokens: int) -> int:
+    """Tokens of the longest pass over a response of at most `max_response_tokens`."""
+    answer = len(question.lead_ids) + len(question.answer_ids)
+    return max_response_tokens + max(len(question.prompt_ids) + answer, len(question.informed_prompt_ids), len(question.empty_prompt_ids))
 
 
 def answer_after(question: Question, response_ids: np.ndarray) -> Path:

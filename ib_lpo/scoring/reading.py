@@ -16,7 +16,7 @@ from ib_lpo.scoring.estimators import ESTIMATORS, Evidence, Need, Scored, Terms
 from ib_lpo.scoring.estimators.pmi import gain
 from ib_lpo.scoring.passes import PASSES, Decode, answer_after, profile_positions, reasoning_end
 from ib_lpo.scoring.repetition import repeated_tokens
-from ib_lpo.tree import Question, RolloutTree, Trajectory
+from ib_lpo.tree import RolloutTree, Trajectory
 
 Measure = Callable[[list[Path]], list[Scored]]
 
@@ -69,17 +69,14 @@ class _Plan:
 def _plan(tree: RolloutTree, trajectory: Trajectory, ib: IbConfig, decode: Decode) -> _Plan:
     needs = sorted(ESTIMATORS[ib.estimator].needs)
     end = reasoning_end(trajectory, decode)
-    profile_at = profile_positions(trajectory, end, ib.failures.points) if _profiled(tree.question, ib) else ()
+    profiled = needs and tree.question.answer_ids  # there is a scoring model, and something to ask it
+    profile_at = profile_positions(trajectory, end, ib.failures.points) if profiled else ()
     paths = [PASSES[need](tree.question, trajectory, end) for need in needs]
     if profile_at:
         response = trajectory.response_ids
         paths += [PASSES[Need.ANSWER_GIVEN_QUESTION](tree.question, trajectory, end)]
         paths += [answer_after(tree.question, response[:position]) for position in profile_at]
     return _Plan(trajectory=trajectory, advantage=_advantage(tree, trajectory), needs=needs, profile_at=profile_at, paths=paths)
-
-
-def _profiled(question: Question, ib: IbConfig) -> bool:
-    return ib.scorer != "none" and bool(question.answer_ids)
 
 
 def _advantage(tree: RolloutTree, trajectory: Trajectory) -> float:

@@ -9,7 +9,7 @@ from ib_lpo.manifest import Manifest
 from ib_lpo.scoring.estimators import z_scores
 from ib_lpo.scoring.forward import Cost
 from ib_lpo.scoring.reading import Reading
-from ib_lpo.scoring.siblings import sibling_sets
+from ib_lpo.scoring.siblings import sibling_sets, verifiable
 from ib_lpo.tree import IbScore, RolloutTree, Trajectory, Verdict
 
 
@@ -52,16 +52,20 @@ def _checked(trajectory: Trajectory, reading: Reading | None) -> Reading:
 
 
 def _metrics(trees: list[RolloutTree], cost: Cost, scope: str) -> dict[str, float]:
-    """Means in nats over branches and, with `root_`, over roots; by verdict for branches. A mean over nothing is absent.
+    """Means in nats over verifiable branches and, with `root_`, roots; by verdict for branches. A mean over nothing is absent.
 
-    `spread`: mean over sets of siblings of the largest minus the smallest score of their branches (0: they cannot be told apart).
+    `scored`: trajectories, unverifiable ones included. `spread`: mean over sets of at least two sibling branches of the largest minus the
+    smallest score (0: they cannot be told apart).
     `tokens_per_trajectory`: tokens forwarded through the scoring model; `token_share`: of what every pass on its own would take.
     """
-    roots = [root for tree in trees for root in tree.roots]
-    branches = [t for tree in trees for t in tree.trajectories if t.parent is not None]
+    sets = [siblings for tree in trees for siblings in sibling_sets(tree, scope)]
+    judged = [siblings for siblings in sets if verifiable(siblings[0])]
+    roots = [t for siblings in judged for t in siblings if t.parent is None]
+    branches = [t for siblings in judged for t in siblings if t.parent is not None]
     right = [t for t in branches if t.verdict is Verdict.CORRECT]
     wrong = [t for t in branches if t.verdict in (Verdict.WRONG, Verdict.NO_ANSWER)]
-    families = [[t.ib.score for t in siblings] for tree in trees for siblings in sibling_sets(tree, scope) if siblings[0].parent]
+    families = [[t.ib.score for t in siblings] for siblings in judged if siblings[0].parent is not None and len(siblings) > 1]
+    scored = sum(map(len, sets))
     means = {
         "relevance": _mean(branches, _relevance),
         "compression": _mean(branches, _compression),
@@ -70,10 +74,10 @@ def _metrics(trees: list[RolloutTree], cost: Cost, scope: str) -> dict[str, floa
         "score_correct": _mean(right, _score),
         "score_wrong": _mean(wrong, _score),
         "spread": _mean(families, np.ptp),
-        "tokens_per_trajectory": cost.forwarded / len(roots + branches) if cost.flat else None,
+        "tokens_per_trajectory": cost.forwarded / scored if cost.flat else None,
         "token_share": cost.forwarded / cost.flat if cost.flat else None,
     }
-    return {"ib/scored": float(len(roots) + len(branches))} | {f"ib/{name}": v for name, v in means.items() if v is not None}
+    return {"ib/scored": float(scored)} | {f"ib/{name}": v for name, v in means.items() if v is not None}
 
 
 def _mean(things: Sequence, value: Callable) -> float | None:

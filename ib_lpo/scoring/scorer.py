@@ -24,7 +24,7 @@ class IBScorer:
     def __init__(self, manifest: Manifest, device: str, name: str = "scorer") -> None:
         self._ib = manifest.ib
         if not manifest.runs_scorer:
-            raise ValueError(f"ib.estimator={self._ib.estimator}, ib.scorer={self._ib.scorer}: nothing to score; start no scorer")
+            raise ValueError(f"ib.estimator={self._ib.estimator}: asks a scoring model nothing; start no scorer")
         self._chunk = manifest.learner.logprob_chunk
         dtype = compute_dtype(manifest.learner, device)
         other = self._ib.reference_model

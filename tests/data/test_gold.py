@@ -63,3 +63,9 @@ def test_too_few_left_is_an_error(check):
 def test_good_answers_change_nothing(check):
     given = sets(GOOD, ["7"])
     assert without_bad_answers(given, check(gold_answers(given)), DataConfig(questions_per_step=1)) is given
+
+
+def test_a_held_out_set_does_not_vanish(check):
+    given = sets(GOOD, BAD)
+    with pytest.raises(DataError, match=r"data\.held_out: no question is left"):
+        without_bad_answers(given, check(gold_answers(given)), DataConfig(questions_per_step=1, bad_answers="drop"))

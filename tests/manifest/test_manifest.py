@@ -123,8 +123,8 @@ def test_a_self_reward_needs_a_score():
     [
         ({}, True),
         ({"estimator": "none"}, False),
-        ({"estimator": "advantage_entropy"}, True),
-        ({"estimator": "advantage_entropy", "failures": {"points": 0}}, False),
+        ({"estimator": "answer_entropy", "failures": {"points": 0}}, True),
+        ({"estimator": "advantage_entropy"}, False),
         ({"estimator": "advantage_entropy", "scorer": "none"}, False),
     ],
 )

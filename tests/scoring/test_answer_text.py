@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ib_lpo.scoring.answer_text import TAIL_CHARS, answer_offset, find_answer
+from ib_lpo.scoring.answer_text import TAIL_CHARS, answer_offset, find_answer, first_answer_offset
 
 
 @pytest.mark.parametrize(
@@ -70,3 +70,19 @@ def test_a_box_is_found_whatever_surrounds_it(before, inner, after):
     found = find_answer(f"{before}\\boxed{{{inner}}}{after}")
     assert found.expression == inner.strip()
     assert found.start == len(before)
+
+
+@pytest.mark.parametrize(
+    ("text", "offset"),
+    [
+        (r"a \boxed{1} b \boxed{2}", 2),
+        (r"a \boxed{1", 2),
+        ("so\n#### 7\n\\boxed{7}", 3),
+        (r"I will write \boxed{}. It is \boxed{7}", 29),
+        (r"within \boxed{ }.", None),
+        ("#### Step 1: add", None),
+        ("nothing", None),
+    ],
+)
+def test_the_first_answer_is_the_first_that_says_something(text, offset):
+    assert first_answer_offset(text) == offset

@@ -92,7 +92,7 @@ def test_metrics():
     assert metrics["ib/relevance"] == pytest.approx(np.mean([1.0, 0.0, 2.0]))
     assert (metrics["ib/root_relevance"], metrics["ib/root_compression"]) == (0.5, 0.5)
     assert (metrics["ib/score_correct"], metrics["ib/score_wrong"]) == pytest.approx((3.0, -1.5))
-    assert metrics["ib/spread"] == pytest.approx((6.0 + 0.0) / 2)
+    assert metrics["ib/spread"] == pytest.approx(6.0)  # an only child is compared with nobody
     assert (metrics["ib/tokens_per_trajectory"], metrics["ib/token_share"]) == (6.0, 0.25)
     assert "ib/tokens_per_trajectory" not in score_trees([of], [readings], FREE, manifest())
     assert score_trees([], [], FREE, manifest()) == {"ib/scored": 0.0}

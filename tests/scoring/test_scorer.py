@@ -17,7 +17,7 @@ from ib_lpo.policy.forest import Path, planted_tokens
 from ib_lpo.scoring.estimators import ESTIMATORS, Need
 from ib_lpo.scoring.forward import batches
 from ib_lpo.scoring.model_copy import ModelCopyError
-from ib_lpo.scoring.passes import PASSES, profile_positions, reasoning_end
+from ib_lpo.scoring.passes import PASSES, longest_pass, profile_positions, reasoning_end
 from ib_lpo.scoring.replicas import read_trees, share_out
 from ib_lpo.scoring.scorer import IBScorer
 from ib_lpo.tree import Status
@@ -126,7 +126,8 @@ def test_terms_equal_the_definition_written_out(model_dir, model, tokenizer, gro
     for t, reward in zip(grown.trajectories, (1.0, 0.0, 1.0, 0.0, 1.0), strict=True):
         t.reward, t.entropies = reward, np.linspace(0.1, 2.0, len(t.token_ids), dtype=np.float32)
     settings = manifest(model_dir, estimator=estimator, reference_length=64, repetition_penalty=0.5, max_tokens_per_batch=budget)
-    (readings,), _ = IBScorer(settings, "cpu").score([grown])
+    scorers = [InProcess(IBScorer(settings, "cpu"))] if settings.runs_scorer else []
+    (readings,), _ = read_trees(scorers, [grown], settings.ib, tokenizer.decode)
     assert set(readings) == set(REASONING)
     for t in grown.trajectories:
         relevance, compression = written_out(model, grown.question, t, estimator)
@@ -189,6 +190,27 @@ def test_the_answer_pass_sees_no_answer(tokenizer, grown):
         assert tokenizer.eos_token_id not in context
         assert tokenizer.decode(context).endswith("\n")
         assert tuple(target) == grown.question.answer_ids
+
+
+@pytest.mark.parametrize(
+    "text", ["Sure. \\boxed{12}\n\nFinal answer: \\boxed{12}", "Sure. #### 12\n So \\boxed{12}", "Sure. " + "\\boxed{12} " * 9]
+)
+def test_an_answer_stated_twice_does_not_leak_into_its_own_context(tokenizer, grown, text):
+    said = trajectory("q/r0", [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id])
+    assert tokenizer.decode(said.response_ids[: reasoning_end(said, tokenizer.decode)]) == "Sure. "
+
+
+def test_no_pass_is_longer_than_foreseen(tokenizer, grown):
+    longest = max(len(t.response_ids) for t in grown.trajectories)
+    for need, path in PASSES.items():
+        for t in grown.trajectories:
+            end = reasoning_end(t, tokenizer.decode)
+            assert len(path(grown.question, t, end).ids) <= longest_pass(grown.question, longest), need
+
+
+def test_nothing_said_is_nothing_to_cut(tokenizer):
+    for status in Status:
+        assert reasoning_end(trajectory("q/r0", [], status=status), tokenizer.decode) == 0
 
 
 @pytest.mark.parametrize(
@@ -348,5 +370,5 @@ def test_a_reference_model_with_another_tokenizer_is_refused(model_dir, model, t
 
 
 def test_no_scorer_without_an_estimator(model_dir):
-    with pytest.raises(ValueError, match="nothing to score"):
+    with pytest.raises(ValueError, match="asks a scoring model nothing"):
         IBScorer(manifest(model_dir, estimator="none"), "cpu")

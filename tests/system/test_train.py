@@ -182,6 +182,7 @@ def test_a_gold_answer_that_does_not_parse_stops_the_run_before_its_first_step(f
         (("data.questions_per_step=99",), "data.questions_per_step=99"),
         (("latent.psa.layers=7",), "latent.psa.layers=7"),
         (("verifier.reward=nowhere.rewards:f",), "verifier.reward='nowhere.rewards:f'"),
+        (("rollout.max_response_tokens=222", "data.answer_lead=" + "=" * 60), "scored with its gold answer it may take"),
         (("ib.scorer=none",), "ib.scorer=none: ib.estimator=pmi needs a scoring model"),
     ],
 )

@@ -12,7 +12,7 @@ import numpy as np
 
 from ib_lpo.scoring.config import IbConfig
 
-STD_FLOOR = 1e-6  # nats; siblings that differ by less (rounding) are equal and score 0
+STD_FLOOR = 1e-6  # nats, and share of the largest value: siblings that differ by less (rounding of float32 sums) are equal and score 0
 
 
 class Need(StrEnum):
@@ -61,10 +61,12 @@ class Estimator:
 
 
 def z_scores(values: Sequence[float]) -> np.ndarray:
-    """(x - mean) / population standard deviation, float64 [n]; all 0 when the deviation is below STD_FLOOR or n < 2."""
+    """(x - mean) / population standard deviation, float64 [n]; all 0 when the deviation is below STD_FLOOR (of 1 nat, or of the largest
+    value if that is more) or n < 2."""
     held = np.asarray(values, dtype=np.float64)
     if held.size < 2:
         return np.zeros_like(held)
     deviation = held - held.mean()
     spread = np.sqrt(np.mean(deviation**2))
-    return np.zeros_like(held) if spread < STD_FLOOR else deviation / spread
+    floor = STD_FLOOR * max(1.0, float(np.abs(held).max()))
+    return np.zeros_like(held) if spread < floor else deviation / spread
