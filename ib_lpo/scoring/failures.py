@@ -28,13 +28,20 @@ def label_failures(trees: list[RolloutTree], config: FailureConfig, decode: Deco
     for trajectory in everyone:
         trajectory.failures = ()
     for trajectory in low:
-        found = (find(trajectory, config, decode) for find in FAILURES.values())
-        trajectory.failures = tuple(failure for failure in found if failure is not None)
+        trajectory.failures = find_failures(trajectory, config, decode)
     if all(t.ib is None for t in everyone):
         return {}
     modes = Counter(failure.mode for t in low for failure in t.failures)
     counts = {"low": len(low), "unexplained": sum(not t.failures for t in low), "unprofiled": sum(len(_profile(t)) < 2 for t in low)}
     return {f"failure/{name}": float(count) for name, count in (counts | {mode: modes[mode] for mode in FailureMode}).items()}
+
+
+def find_failures(trajectory: Trajectory, config: FailureConfig, decode: Decode) -> tuple[Failure, ...]:
+    """What went wrong in a trajectory, in the order of FailureMode: fluff is what neither a loop nor a drift explains."""
+    loop, drift = repetitive_loop(trajectory, config, decode), logical_drift(trajectory, config)
+    explained = [failure for failure in (loop, drift) if failure is not None]
+    fluff = empty_fluff(trajectory, config, explained)
+    return tuple(failure for failure in (fluff, loop, drift) if failure is not None)
 
 
 def repetitive_loop(trajectory: Trajectory, config: FailureConfig, decode: Decode) -> Failure | None:
@@ -53,7 +60,7 @@ def repetitive_loop(trajectory: Trajectory, config: FailureConfig, decode: Decod
     return None
 
 
-def logical_drift(trajectory: Trajectory, config: FailureConfig, decode: Decode) -> Failure | None:
+def logical_drift(trajectory: Trajectory, config: FailureConfig) -> Failure | None:
     """I(r;a) ends `drift_drop` or more below its peak: from the peak (the last, if there are several) on, the response argues away from
     the gold answer. `measure`: the drop, nats per answer token.
 
@@ -71,16 +78,15 @@ def logical_drift(trajectory: Trajectory, config: FailureConfig, decode: Decode)
     return Failure(mode=FailureMode.LOGICAL_DRIFT, start=peak, end=end, measure=peak_value - last_value)
 
 
-def empty_fluff(trajectory: Trajectory, config: FailureConfig, decode: Decode) -> Failure | None:
+def empty_fluff(trajectory: Trajectory, config: FailureConfig, others: Sequence[Failure]) -> Failure | None:
     """The longest stretch over which I(r;a) never rises more than `fluff_gain` above where it started, `fluff_tokens` or more.
 
-    Tokens of a loop or a drift have a cause of their own: they do not count for the length, and may not be most of the stretch.
+    Tokens of `others` (a loop, a drift) have a cause of their own: they do not count for the length, and may not be most of the stretch.
     `measure`: I(r;a) at the end of the stretch minus at its start, nats per answer token.
     """
     explained = np.zeros(len(trajectory.prefix_ids) + len(trajectory.token_ids), dtype=np.bool_)
-    for other in (repetitive_loop(trajectory, config, decode), logical_drift(trajectory, config, decode)):
-        if other is not None:
-            explained[other.start : other.end] = True
+    for other in others:
+        explained[other.start : other.end] = True
     found: tuple[int, Failure] | None = None
     for start, end, gain in _plateaus(_profile(trajectory), config.fluff_gain):
         length, fluff = end - start, int(np.count_nonzero(~explained[start:end]))
@@ -88,13 +94,6 @@ def empty_fluff(trajectory: Trajectory, config: FailureConfig, decode: Decode) -
         if fluff >= config.fluff_tokens and 2 * fluff >= length and longer:
             found = fluff, Failure(mode=FailureMode.EMPTY_FLUFF, start=start, end=end, measure=gain)
     return found[1] if found else None
-
-
-FAILURES: dict[FailureMode, Callable[[Trajectory, FailureConfig, Decode], Failure | None]] = {
-    FailureMode.EMPTY_FLUFF: empty_fluff,
-    FailureMode.REPETITIVE_LOOP: repetitive_loop,
-    FailureMode.LOGICAL_DRIFT: logical_drift,
-}
 
 
 def _profile(trajectory: Trajectory) -> list[tuple[int, float]]:

@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ib_lpo.scoring.config import FailureConfig
-from ib_lpo.scoring.failures import FAILURES, empty_fluff, label_failures, logical_drift, repetitive_loop
+from ib_lpo.scoring.failures import find_failures, label_failures, logical_drift, repetitive_loop
 from ib_lpo.scoring.loops import compressed_share, repeating_stretches
 from ib_lpo.scoring.repetition import repeated_tokens
 from ib_lpo.tree import Failure, FailureMode, IbScore, Trajectory
@@ -54,6 +54,11 @@ def scored(token_ids, *, prefix_ids=(), score=-1.0, at=(), profile=()) -> Trajec
         profile=tuple(profile),
     )
     return made
+
+
+def empty_fluff(made: Trajectory, config: FailureConfig) -> Failure | None:
+    """What is called fluff once loop and drift are found."""
+    return next((failure for failure in find_failures(made, config, words) if failure.mode is FailureMode.EMPTY_FLUFF), None)
 
 
 def loop_of(tokens: list[str]) -> Failure | None:
@@ -164,34 +169,34 @@ def test_what_cannot_be_seen_can_loop_too():
 
 
 def test_fluff_is_the_longest_stretch_without_a_new_high():
-    found = empty_fluff(profiled([0.0, 0.5, 0.52, 0.3, 0.54, 0.9, 1.4]), CONFIG, words)
+    found = empty_fluff(profiled([0.0, 0.5, 0.52, 0.3, 0.54, 0.9, 1.4]), CONFIG)
     assert (found.mode, found.start, found.end) == (FailureMode.EMPTY_FLUFF, 100, 400)
     assert found.measure == pytest.approx(0.04)
 
 
 def test_a_response_that_keeps_rising_is_no_fluff():
-    assert empty_fluff(profiled([0.0, 0.06, 0.12, 0.18, 0.24]), CONFIG, words) is None
-    assert empty_fluff(profiled([0.0, 0.04, 0.08, 0.12, 0.16]), CONFIG, words) is not None, "but slowly enough is"
+    assert empty_fluff(profiled([0.0, 0.06, 0.12, 0.18, 0.24]), CONFIG) is None
+    assert empty_fluff(profiled([0.0, 0.04, 0.08, 0.12, 0.16]), CONFIG) is not None, "but slowly enough is"
 
 
 def test_short_plateaus_are_no_fluff():
-    assert empty_fluff(profiled([0.0, 0.0], at=[0, 63]), CONFIG, words) is None
-    assert empty_fluff(profiled([0.0, 0.0], at=[0, 64]), CONFIG, words) is not None
+    assert empty_fluff(profiled([0.0, 0.0], at=[0, 63]), CONFIG) is None
+    assert empty_fluff(profiled([0.0, 0.0], at=[0, 64]), CONFIG) is not None
 
 
 def test_a_looping_stretch_is_a_loop_and_no_fluff():
     ids = list(range(100)) + list(range(200, 210)) * 40
     looping = scored(ids, at=[100, 200, 300, 400, 500], profile=[0.5] * 5)
     assert repetitive_loop(looping, CONFIG, words) is not None
-    assert empty_fluff(looping, CONFIG, words) is None
+    assert empty_fluff(looping, CONFIG) is None
 
 
 def test_what_is_mostly_a_loop_is_no_fluff():
     mostly = scored(list(range(70)) + list(range(100, 110)) * 23, at=[0, 300], profile=[0.5, 0.5])
-    assert empty_fluff(mostly, CONFIG, words) is None
+    assert empty_fluff(mostly, CONFIG) is None
     half = scored(list(range(50)) + list(range(100, 105)) * 10, at=[0, 100], profile=[0.5, 0.5])
-    assert empty_fluff(half, CONFIG, words) is None, "58 tokens that do not loop are fewer than 64"
-    assert empty_fluff(half, FailureConfig(fluff_tokens=58), words) is not None
+    assert empty_fluff(half, CONFIG) is None, "58 tokens that do not loop are fewer than 64"
+    assert empty_fluff(half, FailureConfig(fluff_tokens=58)) is not None
 
 
 def test_fluff_before_a_loop_is_shown_with_little_of_the_loop():
@@ -205,22 +210,22 @@ def test_fluff_before_a_loop_is_shown_with_little_of_the_loop():
 
 
 def test_drift_runs_from_the_last_peak_to_the_end():
-    found = logical_drift(profiled([0.0, 1.0, 0.2, 1.0, 0.9, 0.4]), CONFIG, words)
+    found = logical_drift(profiled([0.0, 1.0, 0.2, 1.0, 0.9, 0.4]), CONFIG)
     assert (found.mode, found.start, found.end) == (FailureMode.LOGICAL_DRIFT, 300, 500)
     assert found.measure == pytest.approx(0.6)
 
 
 def test_falling_from_the_start_is_drift_too_and_a_detour_is_none():
-    assert logical_drift(profiled([0.0, -0.3, -0.6]), CONFIG, words).start == 0
-    assert logical_drift(profiled([0.0, 1.0, -1.0, 0.8]), CONFIG, words) is None
-    assert logical_drift(profiled([0.25]), CONFIG, words) is None
+    assert logical_drift(profiled([0.0, -0.3, -0.6]), CONFIG).start == 0
+    assert logical_drift(profiled([0.0, 1.0, -1.0, 0.8]), CONFIG) is None
+    assert logical_drift(profiled([0.25]), CONFIG) is None
 
 
 def test_the_fall_of_a_drift_is_no_fluff():
     falling = profiled([1.0, 0.7, 0.3])
-    assert logical_drift(falling, CONFIG, words) is not None and empty_fluff(falling, CONFIG, words) is None
+    assert logical_drift(falling, CONFIG) is not None and empty_fluff(falling, CONFIG) is None
     late = profiled([0.0, 0.0, 0.0, 0.5, -0.5])
-    assert (empty_fluff(late, CONFIG, words).start, empty_fluff(late, CONFIG, words).end) == (0, 200)
+    assert (empty_fluff(late, CONFIG).start, empty_fluff(late, CONFIG).end) == (0, 200)
 
 
 PROFILE = st.lists(st.integers(-128, 128).map(lambda n: n / 64), min_size=1, max_size=9)  # sums of these are exact
@@ -230,13 +235,13 @@ PROFILE = st.lists(st.integers(-128, 128).map(lambda n: n / 64), min_size=1, max
 def test_only_changes_of_the_profile_count(profile, constant):
     shifted = [value + constant for value in profile]
     for mode in (logical_drift, empty_fluff):
-        assert mode(profiled(profile), CONFIG, words) == mode(profiled(shifted), CONFIG, words)
+        assert mode(profiled(profile), CONFIG) == mode(profiled(shifted), CONFIG)
 
 
 def test_a_branch_answers_for_what_happened_after_its_fork():
     fallen_before = scored(range(100, 300), prefix_ids=range(100), at=[0, 50, 100, 300], profile=[0.0, 2.0, 0.5, 0.6])
-    assert logical_drift(fallen_before, CONFIG, words) is None
-    assert empty_fluff(fallen_before, CONFIG, words) is None
+    assert logical_drift(fallen_before, CONFIG) is None
+    assert empty_fluff(fallen_before, CONFIG) is None
 
 
 # labels
@@ -276,7 +281,7 @@ def test_a_trajectory_may_show_every_mode():
     worst = scored(ids, at=[0, 100, 200, 300, 400], profile=[0.5, 0.5, 0.5, 0.2, -0.5])
     fine = scored(ids, at=[0, 400], profile=[0.0, -3.0], score=0.0)
     metrics = label_failures([tree(worst, fine)], CONFIG, words)
-    assert [failure.mode for failure in worst.failures] == list(FailureMode) == list(FAILURES) and fine.failures == ()
+    assert [failure.mode for failure in worst.failures] == list(FailureMode) and fine.failures == ()
     assert metrics == {
         "failure/low": 1.0,
         "failure/unexplained": 0.0,
