@@ -1,4 +1,5 @@
-r"""Where a response states its final answer: the last complete `\boxed{...}`, else the last `#### number` line (GSM8K).
+r"""Where a response states its final answer: the last complete `\boxed{...}`, else the last `#### number` line (GSM8K). A box is also
+`\fbox{...}`, and `\boxed 5` around a number.
 
 One definition for grading and for cutting the answer off before I(r;a) is scored, so that what is graded is what is cut.
 Linear in the text. Only the last TAIL_CHARS characters can hold a final answer: an expression further from the end is not final.
@@ -9,11 +10,13 @@ import re
 from dataclasses import dataclass
 
 TAIL_CHARS = 65_536
-_BRACES = re.compile(r"(?P<boxed>\\boxed\s*\{)|\\.|(?P<brace>[{}])", re.DOTALL)
+_BRACES = re.compile(
+    r"(?P<boxed>\\(?:boxed|fbox)\s*\{)|(?P<single>\\boxed[ \t]++(?P<number>-?[0-9]++(?:[.,/][0-9]++)*+))|\\.|(?P<brace>[{}])", re.DOTALL
+)
 _NUMBER = r"[-+]?[ \t]?\$?[0-9][0-9,]*+(?:\.[0-9]+)?(?:/[0-9]+)?[ \t]?\\?%?"
 _HASHES = re.compile(rf"####[ \t]*({_NUMBER})[ \t]*(?:\.[ \t]*)?(?:<[^<>\n]*+>)*+$", re.MULTILINE)  # special tokens may end the line
-_OPEN_MARKER = re.compile(r"\\boxed\s*\{?")
-_STATED = re.compile(rf"\\boxed(?!\s*\{{\s*\}})|{_HASHES.pattern}", re.MULTILINE)  # an empty box is the instruction, repeated
+_OPEN_MARKER = re.compile(r"\\(?:boxed|fbox)\s*\{?")
+_STATED = re.compile(rf"\\(?:boxed|fbox)(?!\s*\{{\s*\}})|{_HASHES.pattern}", re.MULTILINE)  # an empty box is the instruction, repeated
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,8 @@ def _last_boxed(text: str) -> AnswerText | None:
     for match in _BRACES.finditer(text):
         if match["boxed"] or match["brace"] == "{":
             opened.append(match)
+        elif match["single"]:
+            last = AnswerText(match.start(), match["number"])
         elif match["brace"] and opened:
             start = opened.pop()
             if start["boxed"] and (last is None or start.start() > last.start):

@@ -17,6 +17,10 @@ from ib_lpo.scoring.answer_text import TAIL_CHARS, answer_offset, find_answer, f
         (r"\boxed{ \{ }", r"\{"),
         (r"\boxed {5}", "5"),
         (r"\boxed{\boxed{5}}", "5"),
+        (r"\boxed 5", "5"),
+        (r"\boxed{3}, no, \boxed -1,234.5.", "-1,234.5"),
+        (r"\fbox{\frac{1}{2}}", r"\frac{1}{2}"),
+        (r"\boxed 5 then \boxed{6}", "6"),
         (r"\boxed{3} and then \boxed{\frac{1}{2", "3"),
         (r"{ unclosed \boxed{9}", "9"),
         (r"}}} \boxed{9}", "9"),
@@ -34,7 +38,9 @@ def test_finds_the_last_stated_answer(text, expected):
     assert find_answer(text).expression == expected
 
 
-@pytest.mark.parametrize("text", ["", "7", r"\boxed{7", r"\boxed7", "boxed{7}", "#### Step 1: add\n", "### 5", r"\\boxed"])
+@pytest.mark.parametrize(
+    "text", ["", "7", r"\boxed{7", r"\boxed7", r"\boxed answers", r"\boxed x", "boxed{7}", "#### Step 1: add\n", "### 5", r"\\boxed"]
+)
 def test_finds_nothing_where_nothing_is_stated(text):
     assert find_answer(text) is None
 

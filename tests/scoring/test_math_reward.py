@@ -67,6 +67,7 @@ def test_the_last_complete_answer_is_graded(response):
         ("2^{2^{2^2}}", "65536", Cause.UNBOUNDED),
         ("(a+b+c+d+e)^{200}", "7", Cause.UNBOUNDED),
         (r"\int_0^1 2x\,dx", "1", Cause.UNBOUNDED),
+        (r"\sum_{n=1}^{\infty} \sin(n^n)", "7", Cause.UNBOUNDED),
         ("7", "", Cause.BAD_GOLD),
         ("7", "7" * (MAX_ANSWER_CHARS + 1), Cause.BAD_GOLD),
         ("7", r"\frac{", Cause.BAD_GOLD),
@@ -83,10 +84,22 @@ def test_anything_equals_its_own_spelling(spelling):
 
 
 @pytest.mark.parametrize(
-    "gold", ["7", "1/2", r"\frac{\sqrt{3}}{2}", "(1,2)", "x=5", "#### 72", "$12$.", r"\text{Yes}", "(B)", "5 cm", r"\sin x"]
+    "gold",
+    [
+        *("7", "1/2", r"\frac{\sqrt{3}}{2}", "(1,2)", "x=5", "#### 72", "$12$.", r"\text{Yes}", "(B)", "5 cm", r"\sin x", "5 million"),
+        *(r"\text{4:30 p.m.}", "9:00 a.m.", "Monday", "Evelyn", "no solution", r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}"),
+    ],
 )
 def test_ordinary_golds_are_accepted(gold):
     assert REWARD.accepts(gold)
+
+
+@pytest.mark.parametrize(
+    "gold",
+    ["The answer is 5.", "72 is the answer", "She has 3+4=7 apples, so 7", "nan", "None", "null", "N/A", r"x \text{ is even}"],
+)
+def test_prose_and_placeholders_are_no_golds(gold):
+    assert not REWARD.accepts(gold)
 
 
 @pytest.mark.parametrize("gold", ["", " ", r"\frac{", "?!", "\u0665", "1" * (MAX_ANSWER_CHARS + 1), "(1, ?!)", "9^{9^{9}}"])

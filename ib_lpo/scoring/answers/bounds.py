@@ -1,7 +1,7 @@
 r"""What may be handed to sympy: texts on which its LaTeX grammar and its simplification come to an end in good time.
 
 Everything else is undecidable here, never wrong: nested or huge powers, factorials and binomials of large numbers, integrals, limits,
-determinants, long sums, deep nesting, length. Such an answer still equals its own spelling.
+determinants, infinite and long sums, deep nesting, length. Such an answer still equals its own spelling.
 """
 
 import re
@@ -12,7 +12,7 @@ _MAX_CHARS = 512  # of what the grammar parses
 _UNENDING = re.compile(
     r"\\(?:o|i{1,3})?int(?![A-Za-z])|\\(?:lim|det|Gamma)(?![A-Za-z])"
     r"|[0-9]{5,}\)*!|[0-9]\}?\)!|![\]) ]*!|(?:\\binom|\\choose|\\[dt]binom|[CP]\()\D{0,3}(?:[0-9]{5,}|[0-9]*\^)"
-    r"|\\(?:sum|prod)(?![A-Za-z]).*(?:\\(?:sum|prod)(?![A-Za-z])|[0-9]{5,})|[0-9]{5,}.*\\(?:sum|prod)(?![A-Za-z])"
+    r"|\\(?:sum|prod)(?![A-Za-z]).*(?:\\(?:sum|prod|infty)(?![A-Za-z])|[0-9]{5,})|[0-9]{5,}.*\\(?:sum|prod)(?![A-Za-z])"
     r"|[0-9)}\]] ?\^ ?\{?[^{}A-Za-z\\]*\^|\^ ?\{?[0-9]{2,}\}?\) ?\^ ?\{?[0-9]{2,}"  # powers of powers
     r"|\^ ?[0-9]{5,}|\^ ?\{[^{}]*[0-9]{5,}[^{}]*\}|[0-9][eE][0-9]{4,}"
     r"|[)}] ?\^ ?(?:[0-9]{3,}|\{ ?[0-9]{3,} ?\})"

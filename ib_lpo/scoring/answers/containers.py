@@ -35,6 +35,7 @@ class Container(NamedTuple):
 
 _COLUMN = re.compile(r"\\begin\{([pb]?matrix)\}([^&]*?)(?:\\\\)?\\end\{\1\}")
 _ANGLES = re.compile(r"\\langle(.*)\\rangle", re.DOTALL)
+_PLUS_MINUS = re.compile(r"\\pm(?![A-Za-z]) ?")
 _OPENING, _CLOSING = "([{", ")]}"
 
 
@@ -61,7 +62,9 @@ def split_container(text: str) -> Container | None:
         return None
     if cuts:
         return _parted(Kind.LIST, text, cuts)
-    return _bracketed(text) if whole else None
+    found = _bracketed(text) if whole else None
+    signed = _both_signs(text)
+    return Container(Kind.LIST, signed) if found is None and len(signed) > 1 else found
 
 
 def _bracketed(text: str) -> Container | None:
@@ -90,7 +93,16 @@ def _commas(text: str) -> list[int]:
 def _parted(kind: Kind, text: str, cuts: list[int]) -> Container | None:
     edges = [-1, *cuts, len(text)]
     parts = tuple(text[start + 1 : end].strip() for start, end in pairwise(edges))
+    if kind in (Kind.LIST, Kind.SET):
+        parts = tuple(signed for part in parts for signed in _both_signs(part))
     return Container(kind, parts) if all(parts) else None
+
+
+def _both_signs(text: str) -> tuple[str, ...]:
+    """The two values of what holds one plus-minus sign."""
+    if len(_PLUS_MINUS.findall(text)) != 1 or "\\mp" in text:
+        return (text,)
+    return tuple(_PLUS_MINUS.sub(sign, text).removeprefix("+") for sign in "+-")
 
 
 def matches(found: Container, wanted: Container) -> Callable[[Callable[[int, int], bool]], bool] | None:

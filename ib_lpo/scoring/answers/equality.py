@@ -10,16 +10,37 @@ from functools import lru_cache
 from ib_lpo.scoring.answers import symbolic
 from ib_lpo.scoring.answers.bounds import MAX_ANSWER_CHARS, MAX_DEPTH, depth, tractable
 from ib_lpo.scoring.answers.choices import found_choice, same_words, wanted_choice
-from ib_lpo.scoring.answers.containers import matches, split_container
+from ib_lpo.scoring.answers.containers import Kind, matches, split_container
 from ib_lpo.scoring.answers.numbers import read_number, same_number
-from ib_lpo.scoring.answers.spelling import bare
-from ib_lpo.scoring.answers.units import same_unit, split_unit
+from ib_lpo.scoring.answers.spelling import bare, unfonted
+from ib_lpo.scoring.answers.units import same_value, split_unit
 from ib_lpo.scoring.grades import Cause
 
 _EQUATION = re.compile(r"(?P<left>.*)(?<![<>!\\])=(?P<right>[^=]+)", re.DOTALL)
 _MEMBER = re.compile(r"(?P<left>[A-Za-z])\\in ?(?P<right>[^A-Za-z].*)", re.DOTALL)
+_CLOCK = re.compile(r"([0-9]{1,2}):([0-5][0-9])")
+_SYMBOLS = re.compile(r"\\text\{[^{}]*\}|\\[A-Za-z]+|[A-Za-z]")
+_FUNCTIONS = "sin|cos|tan|cot|sec|csc|sinh|cosh|tanh|arcsin|arccos|arctan|log|exp|sqrt|min|max|gcd|lcm|floor|ceil|binom|frac"
+_PROSE = re.compile(
+    rf"(?<![A-Za-z\\{{])(?!(?:{_FUNCTIONS})(?![A-Za-z]))(?:[A-Za-z]{{2,}} [0-9A-Za-z]|[A-Za-z]{{5,}})"
+    r"|(?<![A-Za-z\\])[0-9A-Za-z]+ [A-Za-z]{2,}|\\text\{[^{}]*[A-Za-z] [A-Za-z]"
+)
+_PLACEHOLDERS = {"nan", "none", "null", "n/a"}
+_MAX_WORDS = 4
 _RELATION = re.compile(r"[<>]|\\(?:le|ge|ne|in|lt|gt)(?![A-Za-z])")
 _NAME = re.compile(r"\\?[A-Za-z]+(?:_\{?[0-9A-Za-z]\}?)?(?:\([A-Za-z](?:,[A-Za-z])*\))?|\([A-Za-z](?:,[A-Za-z])*\)")
+
+
+_SYMBOL = (
+    r"(?:\\(?:angle|triangle|overline|overrightarrow|vec|bar|hat|operatorname|Delta|mathbf|mathrm) ?)?"
+    r"(?:\\[A-Za-z]+(?![A-Za-z{])|[A-Za-z]+|\\?\|[A-Zzw]+\\?\||\{[A-Za-z]+\}|\\text\{[^{}]*\}(?: ?[A-Za-z]+)?)"
+    r"(?:_(?:[0-9A-Za-z]|\{[0-9A-Za-z,]+\})|\^\{-1\}|')*"
+)
+_TERM = rf"(?:{_SYMBOL}|\\(?:sin|cos|tan|cot|sec|csc|log|ln) ?{_SYMBOL})(?:\([^()=]*\))?"
+_NAMED = re.compile(rf"{_TERM}(?:[+-]{_TERM})*|\([A-Za-z](?:,[A-Za-z])*\)|\\frac\{{d[a-z]?\}}\{{d[a-z]\}}")
+_ARITHMETIC = re.compile(
+    r"(?:[0-9.,+*/!^_%:|(){}\[\] -]|\\(?:times|cdot|div|frac|sqrt|binom|log|ln|sin|cos|tan|pi|circ|left|right|%)(?![A-Za-z]))+"
+)
 
 
 class Undecided(Exception):
@@ -43,7 +64,7 @@ def same_answer(found: str, wanted: str) -> bool:
     numbers = read_number(found), read_number(wanted)
     if None not in numbers:
         return same_number(*numbers)
-    for comparison in (_same_container, _same_measured, _same_equation, same_words):
+    for comparison in (_same_container, _same_measured, _same_clock, _same_equation, same_words):
         verdict = comparison(found, wanted)
         if verdict is not None:
             return verdict
@@ -54,15 +75,17 @@ def judgeable(wanted: str) -> bool:
     """Whether any other spelling can be found equal or unequal to this normalised gold answer."""
     if not wanted or len(wanted) > MAX_ANSWER_CHARS:
         return False
-    if wanted_choice(wanted) or read_number(wanted) or same_words(wanted, wanted):
+    if wanted_choice(wanted) or read_number(wanted) or _CLOCK.fullmatch(wanted):
         return True
+    if same_words(wanted, wanted) and "\\text{" not in wanted[1:]:
+        return wanted.casefold() not in _PLACEHOLDERS and unfonted(wanted).count(" ") < _MAX_WORDS
     container = split_container(wanted)
     if container is not None:
         return all(map(judgeable, container.parts))
     measured = split_unit(wanted)
-    if measured.unit is not None:
+    if measured.value != wanted:
         return judgeable(measured.value)
-    if depth(wanted) > MAX_DEPTH or not tractable(wanted):
+    if depth(wanted) > MAX_DEPTH or not tractable(wanted) or _PROSE.search(wanted) or wanted.casefold() in _PLACEHOLDERS:
         return False
     parsed = symbolic.parse(wanted)
     return parsed is not None and symbolic.same(parsed, parsed)
@@ -77,6 +100,8 @@ def _same_container(found: str, wanted: str) -> bool | None:
         return None
     (container,), text = filter(None, both), (found if both[0] is None else wanted)
     if len(container.parts) != 1:
+        if both[0] is container and container.kind is Kind.LIST and len(set(map(bare, container.parts))) == len(container.parts):
+            return all(same_answer(part, text) for part in container.parts) or _same_union(container.parts, text) or False
         return False if read_number(text) is not None else _same_union(container.parts, text)
     only = container.parts[0]  # a set of one thing
     return same_answer(only, text) if both[1] is None else same_answer(text, only)
@@ -91,10 +116,19 @@ def _same_union(relations: tuple[str, ...], text: str) -> bool | None:
 
 
 def _same_measured(found: str, wanted: str) -> bool | None:
-    (value, unit), (wanted_value, wanted_unit) = split_unit(found), split_unit(wanted)
+    both = split_unit(found), split_unit(wanted)
+    value, wanted_value = both[0].value, both[1].value
     if (value, wanted_value) == (found, wanted):
         return None
-    return same_unit(unit, wanted_unit) and same_answer(value, wanted_value)
+    return same_value(*both) and same_answer(value, wanted_value)
+
+
+def _same_clock(found: str, wanted: str) -> bool | None:
+    """Times of day; what has no leading zero in its minutes may be a ratio too."""
+    times = [_CLOCK.fullmatch(text) for text in (found, wanted)]
+    if None not in times and len({tuple(map(int, time.groups())) for time in times}) == 1:
+        return True
+    return False if any(time is not None and time[2][0] == "0" for time in times) else None
 
 
 def _same_equation(found: str, wanted: str) -> bool | None:
@@ -109,8 +143,18 @@ def _same_equation(found: str, wanted: str) -> bool | None:
             return None
         return left[0].lower() == right[0].lower() and same_answer(left[1], right[1])
     if left:
-        return same_answer(left[1], wanted)
-    return same_answer(found, right[1]) if _NAME.fullmatch(right[0]) else None
+        return same_answer(left[1], wanted) if _droppable(*left) else None
+    return same_answer(found, right[1]) if _droppable(*right) else None
+
+
+def _droppable(left: str, right: str) -> bool:
+    """Whether `left` only says what `right` is: names, their sum, functions of names, arithmetic; not `x^2` or `x+1`."""
+    if "=" in left:
+        first, _, rest = left.partition("=")
+        return _NAMED.fullmatch(first.strip()) is not None or (_droppable(first.strip(), rest) and _droppable(rest.strip(), right))
+    if read_number(left) is not None:
+        return same_answer(left, right)
+    return _NAMED.fullmatch(left) is not None or _ARITHMETIC.fullmatch(left) is not None
 
 
 def _sides(text: str) -> tuple[str, str] | None:
@@ -128,8 +172,17 @@ def _same_symbolic(found: str, wanted: str) -> bool:
             raise Undecided(too_deep)
         if not tractable(text):
             raise Undecided(Cause.BAD_GOLD if text is wanted else Cause.UNBOUNDED)
+    if _differ_by_case(found, wanted):
+        return False
     gold = symbolic.parse(wanted)
     if gold is None:
         raise Undecided(Cause.BAD_GOLD)
     parsed = symbolic.parse(found)
     return parsed is not None and symbolic.same(parsed, gold)
+
+
+def _differ_by_case(found: str, wanted: str) -> bool:
+    """Whether their letters are the same but for case: the radius `R` is not `r`."""
+    symbols = [{symbol for symbol in _SYMBOLS.findall(text) if "{" not in symbol} for text in (found, wanted)]
+    folded = [{symbol.casefold() for symbol in these} for these in symbols]
+    return symbols[0] != symbols[1] and folded[0] == folded[1]

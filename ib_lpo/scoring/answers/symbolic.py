@@ -11,11 +11,12 @@ from functools import lru_cache
 from latex2sympy2_extended import NormalizationConfig, normalize_latex
 from math_verify import verify
 from math_verify.parser import parse_latex_cached
-from sympy import Basic, Expr, I, MatrixBase, Symbol, Union
+from sympy import Basic, Eq, Expr, I, MatrixBase, Symbol, Union
 from sympy.core.relational import Relational
 
 Parsed = Basic | MatrixBase
 _DEGREES = re.compile(r"([0-9]+(?:\.[0-9]+)?)\^\\circ")
+_ODD_ROOT = re.compile(r"\\sqrt\[([0-9]*[13579])\]\{-([0-9./]+)\}")  # the real one is meant, sympy takes the principal one
 _SPELLING = NormalizationConfig(basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="none", equations=False)
 
 
@@ -24,8 +25,9 @@ def parse(text: str) -> Parsed | None:
     """The sympy object that `text` stands for, or None. Time and memory are unbounded."""
     if not text.isascii():
         return None
+    spelled = _ODD_ROOT.sub(r"(-\\sqrt[\1]{\2})", _DEGREES.sub(r"(\1\\pi/180)", text))
     try:
-        parsed = parse_latex_cached(normalize_latex(_DEGREES.sub(r"(\1\\pi/180)", text), _SPELLING))
+        parsed = parse_latex_cached(normalize_latex(spelled, _SPELLING))
     except MemoryError:
         raise
     except Exception:  # latex2sympy raises whatever its grammar, its visitors or sympy raise for what they cannot read
@@ -41,7 +43,9 @@ def _imaginary(parsed: Expr) -> dict[Symbol, Expr]:
 
 
 def same(found: Parsed, wanted: Parsed) -> bool:
-    """Whether math-verify finds them equal. A relation and the set it describes are equal."""
+    """Whether math-verify finds them equal. A relation and the set it describes are equal, an equation and its right side are not."""
+    if {isinstance(found, Eq), isinstance(wanted, Eq)} == {True, False} and any(isinstance(side, Expr) for side in (found, wanted)):
+        return False
     return verify([wanted], [found], timeout_seconds=None, allow_set_relation_comp=True)
 
 

@@ -1,7 +1,8 @@
 """The built-in reward `math`: 1 when the final answer of a response equals the gold answer as mathematics, else 0.
 
-The final answer is the last complete `\\boxed{...}`, else the last `#### x` (scoring/answer_text.py). What cannot be decided within
-bounds is UNVERIFIABLE, never WRONG.
+The final answer is the last complete `\\boxed{...}`, else the last `#### x` (scoring/answer_text.py). What cannot be compared within
+bounds is UNVERIFIABLE. What cannot be read as mathematics at all, `?!` or `the answer`, is WRONG unless it is the spelling of the gold
+answer: a policy must not escape a wrong grade by writing what nobody can read.
 """
 
 from ib_lpo.scoring.answer_text import find_answer
