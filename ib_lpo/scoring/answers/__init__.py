@@ -1,1 +1,1 @@
-"""Whether two final answers say the same: spelling, numbers, units, choices, lists and intervals, algebra, and sympy for the rest."""
+"""Whether two final answers say the same: spelling, numbers, units, choices, lists and intervals, equations; math-verify for the rest."""

@@ -11,13 +11,12 @@ from ib_lpo.scoring.answers import symbolic
 from ib_lpo.scoring.answers.bounds import MAX_ANSWER_CHARS, MAX_DEPTH, depth, tractable
 from ib_lpo.scoring.answers.choices import found_choice, same_words, wanted_choice
 from ib_lpo.scoring.answers.containers import Kind, matches, split_container
+from ib_lpo.scoring.answers.equations import RELATION, same_equation
 from ib_lpo.scoring.answers.numbers import read_number, same_number
 from ib_lpo.scoring.answers.spelling import bare, unfonted
 from ib_lpo.scoring.answers.units import same_value, split_unit
 from ib_lpo.scoring.grades import Cause
 
-_EQUATION = re.compile(r"(?P<left>.*)(?<![<>!\\])=(?P<right>[^=]+)", re.DOTALL)
-_MEMBER = re.compile(r"(?P<left>[A-Za-z])\\in ?(?P<right>[^A-Za-z].*)", re.DOTALL)
 _CLOCK = re.compile(r"([0-9]{1,2}):([0-5][0-9])")
 _SYMBOLS = re.compile(r"\\text\{[^{}]*\}|\\[A-Za-z]+|[A-Za-z]")
 _FUNCTIONS = "sin|cos|tan|cot|sec|csc|sinh|cosh|tanh|arcsin|arccos|arctan|log|exp|sqrt|min|max|gcd|lcm|floor|ceil|binom|frac"
@@ -27,20 +26,6 @@ _PROSE = re.compile(
 )
 _PLACEHOLDERS = {"nan", "none", "null", "n/a"}
 _MAX_WORDS = 4
-_RELATION = re.compile(r"[<>]|\\(?:le|ge|ne|in|lt|gt)(?![A-Za-z])")
-_NAME = re.compile(r"\\?[A-Za-z]+(?:_\{?[0-9A-Za-z]\}?)?(?:\([A-Za-z](?:,[A-Za-z])*\))?|\([A-Za-z](?:,[A-Za-z])*\)")
-
-
-_SYMBOL = (
-    r"(?:\\(?:angle|triangle|overline|overrightarrow|vec|bar|hat|operatorname|Delta|mathbf|mathrm) ?)?"
-    r"(?:\\[A-Za-z]+(?![A-Za-z{])|[A-Za-z]+|\\?\|[A-Zzw]+\\?\||\{[A-Za-z]+\}|\\text\{[^{}]*\}(?: ?[A-Za-z]+)?)"
-    r"(?:_(?:[0-9A-Za-z]|\{[0-9A-Za-z,]+\})|\^\{-1\}|')*"
-)
-_TERM = rf"(?:{_SYMBOL}|\\(?:sin|cos|tan|cot|sec|csc|log|ln) ?{_SYMBOL})(?:\([^()=]*\))?"
-_NAMED = re.compile(rf"{_TERM}(?:[+-]{_TERM})*|\([A-Za-z](?:,[A-Za-z])*\)|\\frac\{{d[a-z]?\}}\{{d[a-z]\}}")
-_ARITHMETIC = re.compile(
-    r"(?:[0-9.,+*/!^_%:|(){}\[\] -]|\\(?:times|cdot|div|frac|sqrt|binom|log|ln|sin|cos|tan|pi|circ|left|right|%)(?![A-Za-z]))+"
-)
 
 
 class Undecided(Exception):
@@ -109,7 +94,7 @@ def _same_container(found: str, wanted: str) -> bool | None:
 
 def _same_union(relations: tuple[str, ...], text: str) -> bool | None:
     """`x<1` or `x>3`, which normalisation makes a list, against a union of intervals."""
-    if "\\cup" not in text or not all(_RELATION.search(relation) for relation in relations) or not all(map(tractable, (*relations, text))):
+    if "\\cup" not in text or not all(RELATION.search(relation) for relation in relations) or not all(map(tractable, (*relations, text))):
         return None
     union, sets = symbolic.parse(text), symbolic.described(relations)
     return None if union is None or sets is None else union == sets
@@ -132,38 +117,7 @@ def _same_clock(found: str, wanted: str) -> bool | None:
 
 
 def _same_equation(found: str, wanted: str) -> bool | None:
-    """`x=5` answers `5` and is answered by it; `x=5` and `y=5` differ."""
-    sides = _sides(found), _sides(wanted)
-    if sides == (None, None) or (None in sides and any(_RELATION.search(text) for text in (found, wanted) if _sides(text) is None)):
-        return None
-    left, right = sides
-    if left and right:
-        named = all(_NAME.fullmatch(name) for name, _ in sides)
-        if not named or (left[0] != right[0] and max(len(left[0]), len(right[0])) > 1):
-            return None
-        return left[0].lower() == right[0].lower() and same_answer(left[1], right[1])
-    if left:
-        return same_answer(left[1], wanted) if _droppable(*left) else None
-    return same_answer(found, right[1]) if _droppable(*right) else None
-
-
-def _droppable(left: str, right: str) -> bool:
-    """Whether `left` only says what `right` is: names, their sum, functions of names, arithmetic; not `x^2` or `x+1`."""
-    if "=" in left:
-        first, _, rest = left.partition("=")
-        return _NAMED.fullmatch(first.strip()) is not None or (_droppable(first.strip(), rest) and _droppable(rest.strip(), right))
-    if read_number(left) is not None:
-        return same_answer(left, right)
-    return _NAMED.fullmatch(left) is not None or _ARITHMETIC.fullmatch(left) is not None
-
-
-def _sides(text: str) -> tuple[str, str] | None:
-    """Name and value of an equation, whichever way round; of a chain, what it ends in."""
-    match = _EQUATION.fullmatch(text) or _MEMBER.fullmatch(text)
-    if match is None or _RELATION.search(match["left"]) or "\\not" in text:
-        return None
-    left, right = match["left"].strip(), match["right"].strip()
-    return (right, left) if _NAME.fullmatch(right) and not _NAME.fullmatch(left) and "=" not in left else (left, right)
+    return same_equation(found, wanted, same_answer)
 
 
 def _same_symbolic(found: str, wanted: str) -> bool:
