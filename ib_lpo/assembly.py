@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from transformers import PretrainedConfig
+
 from ib_lpo.branching.scheduler import BranchScheduler
 from ib_lpo.data.gold import gold_answers, without_bad_answers
 from ib_lpo.data.questions import QuestionSets, load_sets
@@ -62,11 +64,12 @@ class Assembly:
 @contextmanager
 def assemble(manifest: Manifest) -> Iterator[Assembly]:
     """Start everything; stop everything on the way out, however that comes. Raises UserError for what the user can mend."""
-    _check_model(manifest)
+    config = load_config(manifest.model)
+    _check_model(manifest, config)
     locate(manifest.verifier.reward)
     tokenizer = load_tokenizer(manifest.model)
     sets = load_sets(manifest.data, tokenizer, max_prompt_tokens=manifest.rollout.max_prompt_tokens)
-    _check_scoring(manifest, sets)
+    _check_scoring(manifest, sets, config)
     fleet = open_fleet(manifest.cluster)
     try:
         device = resolve_device(manifest.cluster, fleet)
@@ -78,9 +81,9 @@ def assemble(manifest: Manifest) -> Iterator[Assembly]:
         fleet.shutdown()
 
 
-def _check_model(manifest: Manifest) -> None:
+def _check_model(manifest: Manifest, config: PretrainedConfig) -> None:
     """Raise UserError for a model, or trained PSA maps, that are missing or that the manifest does not fit."""
-    config, latent = load_config(manifest.model), manifest.latent
+    latent = manifest.latent
     check_context(manifest, config)
     if latent.kind != "none":
         shape = PsaShape.of(config, latent.psa, latent.dim)
@@ -88,7 +91,7 @@ def _check_model(manifest: Manifest) -> None:
             check_psa_weights(latent.psa_weights, shape)
 
 
-def _check_scoring(manifest: Manifest, sets: QuestionSets) -> None:
+def _check_scoring(manifest: Manifest, sets: QuestionSets, config: PretrainedConfig) -> None:
     """Raise UserError for what the scoring model could not read, or only beyond its context."""
     if not manifest.runs_scorer:
         return
@@ -97,7 +100,7 @@ def _check_scoring(manifest: Manifest, sets: QuestionSets) -> None:
             f"data.template={manifest.data.template!r}: an empty question gives an empty prompt, which ib.estimator="
             f"{manifest.ib.estimator} needs; add some text"
         )
-    response, context = manifest.rollout.max_response_tokens, context_tokens(manifest, load_config(manifest.model))
+    response, context = manifest.rollout.max_response_tokens, context_tokens(manifest, config)
     longest = max(sets.train, key=lambda question: longest_pass(question, response))
     if longest_pass(longest, response) > context:
         raise UserError(
@@ -107,7 +110,7 @@ def _check_scoring(manifest: Manifest, sets: QuestionSets) -> None:
 
 
 def _announcement(manifest: Manifest, sets: QuestionSets, device: str) -> str:
-    scorers = f", {manifest.ib.replicas} scorers ({manifest.ib.scorer})" if manifest.runs_scorer else ""
+    scorers = f", {manifest.scorers} scorers ({manifest.ib.scorer})" if manifest.scorers else ""
     code = " The model runs code of its own (model.trust_remote_code)." if manifest.model.trust_remote_code else ""
     left_out = f" ({sets.overlap} left out because they are held out)" if sets.overlap else ""
     return (
@@ -128,7 +131,7 @@ def _start(manifest: Manifest, fleet: Fleet, device: str, sets: QuestionSets) ->
     ]
     scorers = [
         fleet.spawn(IBScorer, manifest, device, f"scorer-{i}", name=f"scorer-{i}", cpus=c.scorer_cpus, gpus=gpus * c.scorer_gpus)
-        for i in range(manifest.ib.replicas if manifest.runs_scorer else 0)
+        for i in range(manifest.scorers)
     ]
     sampler = fleet.spawn(LatentSampler, manifest, name="latent-sampler", cpus=c.service_cpus)
     scheduler = fleet.spawn(BranchScheduler, manifest, fleet, engines, sampler, name="scheduler", cpus=c.service_cpus)

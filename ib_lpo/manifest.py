@@ -75,6 +75,11 @@ class Manifest(Section):
         return self.ib.estimator != "none" and bool(ESTIMATORS[self.ib.estimator].needs)
 
     @property
+    def scorers(self) -> int:
+        """Scorers that a run starts."""
+        return self.ib.replicas if self.runs_scorer else 0
+
+    @property
     def compared_roots(self) -> int:
         """Roots whose branches the filter compares with one another."""
         return self.branching.roots if self.filter.scope == "prompt" else 1

@@ -32,7 +32,7 @@ def check_fit(manifest: Manifest, device: str, fleet: Fleet) -> None:
     if not isinstance(fleet, RayFleet):
         return
     c, engines, ranks = manifest.cluster, manifest.rollout.engines, manifest.learner.ranks
-    scorers = manifest.ib.replicas if manifest.runs_scorer else 0
+    scorers = manifest.scorers
     kinds = [
         ("CPU", round(engines * c.engine_cpus + ranks * c.rank_cpus + scorers * c.scorer_cpus + SERVICES * c.service_cpus, 3), "cpus"),
         ("GPU", (engines * c.engine_gpus + ranks * c.rank_gpus + scorers * c.scorer_gpus) * (device == "cuda"), "gpus"),

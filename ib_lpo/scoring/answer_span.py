@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 
 from ib_lpo.scoring.answer_text import answer_offset
 
+Decode = Callable[[Sequence[int]], str]  # token ids to text
 
-def answer_start(
-    token_ids: Sequence[int], decode: Callable[[Sequence[int]], str], where: Callable[[str], int | None] = answer_offset
-) -> int | None:
+
+def answer_start(token_ids: Sequence[int], decode: Decode, where: Callable[[str], int | None] = answer_offset) -> int | None:
     """Index of the first token of the answer that `where` finds in the text (`\\boxed{...}` or `#### x`), or None without any.
 
     By default that is the graded one, or an unclosed `\\boxed` when there is none. `decode` must map a prefix of the ids to a prefix

@@ -5,15 +5,14 @@ count. A low trajectory that shows none of the modes is counted, not forced into
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from ib_lpo.scoring.answer_span import Decode
 from ib_lpo.scoring.config import FailureConfig
 from ib_lpo.scoring.loops import compressed_share, repeating_stretches
 from ib_lpo.tree import Failure, FailureMode, RolloutTree, Trajectory
-
-Decode = Callable[[Sequence[int]], str]
 
 
 def label_failures(trees: list[RolloutTree], config: FailureConfig, decode: Decode) -> dict[str, float]:

@@ -5,15 +5,16 @@ NO_ANSWER. An UNVERIFIABLE trajectory has no reward and leaves training here: ke
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
+from ib_lpo.scoring.answer_span import Decode
 from ib_lpo.scoring.grades import Grade
 from ib_lpo.tree import Label, RolloutTree, Trajectory, Verdict
 
 Grader = Callable[[list[tuple[str, str]]], list[Grade]]
 
 
-def grade_trees(trees: list[RolloutTree], grader: Grader, decode: Callable[[Sequence[int]], str]) -> dict[str, float]:
+def grade_trees(trees: list[RolloutTree], grader: Grader, decode: Decode) -> dict[str, float]:
     """Set verdict and reward of every trajectory; returns the `grade/...` metrics. `decode` maps token ids to text.
 
     Raises ValueError when the grader does not return one grade per item, or a reward for an UNVERIFIABLE one alone.

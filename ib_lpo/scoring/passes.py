@@ -12,12 +12,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ib_lpo.policy.forest import Path
-from ib_lpo.scoring.answer_span import answer_start
+from ib_lpo.scoring.answer_span import Decode, answer_start
 from ib_lpo.scoring.answer_text import first_answer_offset
 from ib_lpo.scoring.estimators import Need
 from ib_lpo.tree import Question, Status, Trajectory
-
-Decode = Callable[[Sequence[int]], str]
 
 
 def reasoning_end(trajectory: Trajectory, decode: Decode) -> int:

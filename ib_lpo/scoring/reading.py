@@ -11,10 +11,11 @@ from itertools import islice
 import numpy as np
 
 from ib_lpo.policy.forest import Path
+from ib_lpo.scoring.answer_span import Decode
 from ib_lpo.scoring.config import IbConfig
 from ib_lpo.scoring.estimators import ESTIMATORS, Evidence, Need, Scored, Terms
 from ib_lpo.scoring.estimators.pmi import gain
-from ib_lpo.scoring.passes import PASSES, Decode, answer_after, profile_positions, reasoning_end
+from ib_lpo.scoring.passes import PASSES, answer_after, profile_positions, reasoning_end
 from ib_lpo.scoring.repetition import repeated_tokens
 from ib_lpo.tree import RolloutTree, Trajectory
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from ib_lpo.fleet.base import Worker
+from ib_lpo.scoring.answer_span import Decode
 from ib_lpo.scoring.config import IbConfig
 from ib_lpo.scoring.forward import Cost
-from ib_lpo.scoring.passes import Decode
 from ib_lpo.scoring.reading import Reading, read
 from ib_lpo.tree import RolloutTree
 
