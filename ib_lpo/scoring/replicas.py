@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from ib_lpo.dealing import longest_first
 from ib_lpo.fleet.base import Worker
 from ib_lpo.scoring.answer_span import Decode
 from ib_lpo.scoring.config import IbConfig
@@ -14,7 +15,7 @@ def read_trees(scorers: Sequence[Worker], trees: list[RolloutTree], ib: IbConfig
     """What `IBScorer.score` returns, for all trees in order. Without scorers the estimator must need no pass."""
     if not scorers:
         return read(trees, ib, decode, lambda paths: []), Cost(0, 0)
-    shares = share_out([_tokens(tree) for tree in trees], len(scorers))
+    shares = longest_first([_tokens(tree) for tree in trees], len(scorers))
     pending = [scorer.call("score", [trees[i] for i in share]) for scorer, share in zip(scorers, shares, strict=True)]
     readings: list[dict[str, Reading]] = [{} for _ in trees]
     costs = []
@@ -24,17 +25,6 @@ def read_trees(scorers: Sequence[Worker], trees: list[RolloutTree], ib: IbConfig
         for i, of_tree in zip(share, of_share, strict=True):
             readings[i] = of_tree
     return readings, Cost(*map(sum, zip(*costs, strict=True)))
-
-
-def share_out(costs: Sequence[int], parts: int) -> list[list[int]]:
-    """Indices of `costs`, each in one of `parts` lists, about equally heavy: the heaviest first, always to the lightest list."""
-    shares: list[list[int]] = [[] for _ in range(parts)]
-    loads = [0] * parts
-    for index in sorted(range(len(costs)), key=lambda i: (-costs[i], i)):
-        lightest = loads.index(min(loads))
-        shares[lightest].append(index)
-        loads[lightest] += costs[index]
-    return shares
 
 
 def _tokens(tree: RolloutTree) -> int:

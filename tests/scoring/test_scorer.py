@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
+from ib_lpo.dealing import longest_first
 from ib_lpo.errors import UserError
 from ib_lpo.manifest import Manifest, validate
 from ib_lpo.policy.forest import Path, planted_tokens
@@ -18,7 +19,7 @@ from ib_lpo.scoring.estimators import ESTIMATORS, Need
 from ib_lpo.scoring.forward import batches
 from ib_lpo.scoring.model_copy import ModelCopyError
 from ib_lpo.scoring.passes import PASSES, longest_pass, profile_positions, reasoning_end
-from ib_lpo.scoring.replicas import read_trees, share_out
+from ib_lpo.scoring.replicas import read_trees
 from ib_lpo.scoring.scorer import IBScorer
 from ib_lpo.tree import Status
 from ib_lpo.weights.bucket import pack
@@ -236,7 +237,7 @@ def test_batches_hold_every_path_once_within_the_budget(sequences, budget):
 
 @given(costs=st.lists(st.integers(0, 50), max_size=20), parts=st.integers(1, 5))
 def test_trees_are_shared_out_about_equally(costs, parts):
-    shares = share_out(costs, parts)
+    shares = longest_first(costs, parts)
     assert sorted(i for share in shares for i in share) == list(range(len(costs)))
     loads = [sum(costs[i] for i in share) for share in shares]
     assert max(loads) - min(loads) <= max(costs, default=0)
