@@ -13,7 +13,7 @@ grown by policy version k-1 and publishes version k. Each phase waits for the on
 """
 
 from ib_lpo.assembly import Assembly, assemble
-from ib_lpo.branching.growth import growth_metrics
+from ib_lpo.branching.metrics import growth_metrics
 from ib_lpo.branching.sampling import Harvest
 from ib_lpo.held_out import accuracy, due
 from ib_lpo.learner.advantages import assign_advantages

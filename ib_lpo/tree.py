@@ -1,10 +1,12 @@
 """The domain's nouns: questions, trajectories, forks and rollout trees.
 
 Token ids in, token ids out: a trajectory holds exactly the ids the engine sampled, and nothing re-tokenises them.
-A trajectory owns only the tokens generated for it: a branch keeps the response tokens that it shares with its root in
+A trajectory owns only the tokens generated for it: a branch keeps the response tokens that it shares with its parent in
 `prefix_ids`, so that summing `token_ids` over a tree counts every generated token once.
 """
 
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -61,12 +63,12 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fork:
-    """Where a branch leaves its root."""
+    """Where a branch leaves its parent, a root or another branch."""
 
-    position: int  # t*, index into the root's response
+    position: int  # t*, index into the parent's whole response, of a token that the parent owns
     entropy: float  # H at t*, nats
     candidates: int  # positions it was drawn from
-    prefix_length: int  # response tokens shared with the root: t*+1 with the pivot, t* without
+    prefix_length: int  # response tokens shared with the parent: t*+1 with the pivot, t* without
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,13 +99,13 @@ class Failure:
 class Trajectory:
     """A root or a branch. The engine fills the first part; grade, score, filter and advantages fill the rest."""
 
-    id: str  # "<question>/r0" or "<question>/r0/b2"
-    parent: str | None = None  # id of the root a branch leaves
+    id: str  # "<question>/r0", "<question>/r0/b2" or, of a branch of that branch, "<question>/r0/b2/b0"
+    parent: str | None = None  # id of the root or branch that a branch leaves
     fork: Fork | None = None
-    latent: np.ndarray | None = None  # float32 [dim]; None without z
+    latent: np.ndarray | None = None  # float32 [dim], of token_ids alone: the prefix is computed z-free; None without z
     seed: int
     engine: int  # index of the engine that generated it
-    prefix_ids: np.ndarray  # int32 [P], response tokens shared with the root; empty for a root
+    prefix_ids: np.ndarray  # int32 [P], response tokens shared with the parent; empty for a root
     token_ids: np.ndarray  # int32 [T], generated for this trajectory alone
     logprobs: np.ndarray  # float32 [T], behaviour log-probs, nats, at the sampling temperature
     entropies: np.ndarray  # float32 [T], full-vocabulary entropy of the raw distribution, nats
@@ -128,19 +130,38 @@ class Trajectory:
 
 @dataclass(slots=True, kw_only=True)
 class RolloutTree:
-    """All trajectories of one question in one step: roots in order, then branches in order."""
+    """All trajectories of one question in one step: roots in order, then branches in order, each before the branches that leave it."""
 
     question: Question
     trajectories: list[Trajectory] = field(default_factory=list)
     unforked: int = 0  # roots without an eligible fork position
+    unforked_branches: int = 0  # branches that had budget to fork again, but no eligible position
+    missing_forks: int = 0  # forks for which there was budget, but no eligible position any more; of all trajectories
 
     @property
     def roots(self) -> list[Trajectory]:
         return [t for t in self.trajectories if t.parent is None]
 
-    def branches(self, root: Trajectory) -> list[Trajectory]:
-        return [t for t in self.trajectories if t.parent == root.id]
+    def branches(self, parent: Trajectory) -> list[Trajectory]:
+        """The branches that leave `parent` itself."""
+        return [t for t in self.trajectories if t.parent == parent.id]
+
+    def lineages(self) -> dict[str, tuple[str, ...]]:
+        """For the id of every trajectory the ids on the way up: itself, its parent and so on, its root last."""
+        parents = {t.id: t.parent for t in self.trajectories}
+        return {id: tuple(_upwards(id, parents)) for id in parents}
 
     @property
     def kept(self) -> list[Trajectory]:
         return [t for t in self.trajectories if t.kept]
+
+
+def _upwards(id: str | None, parents: Mapping[str, str | None]) -> Iterator[str]:
+    while id is not None:
+        yield id
+        id = parents.get(id)
+
+
+def natural_order(trajectory_id: str) -> list[tuple[int, str]]:
+    """A sort key of ids with numbers by value, b2 before b10, and a trajectory before the branches that leave it."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", trajectory_id)]

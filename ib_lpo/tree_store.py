@@ -64,11 +64,12 @@ _TRAJECTORY = {
     "label": pa.string(),
     "advantage": pa.float64(),
 }
+_COUNTS = ("unforked", "unforked_branches", "missing_forks")  # of the tree
 _SCHEMA = pa.schema(
     {
         "step": pa.int64(),
         "tree": pa.int32(),  # index of the tree in the file
-        "unforked": pa.int32(),
+        **dict.fromkeys(_COUNTS, pa.int32()),
         **{f"question_{name}": kind for name, kind in _QUESTION.items()},
         **_TRAJECTORY,  # all null in the single row of a tree without trajectories
         "text": pa.string(),  # the whole response, decoded; for readers, not read back
@@ -108,7 +109,7 @@ def read_trees(path: Path) -> list[RolloutTree]:
 
 def _tree_rows(tree: RolloutTree, index: int, step: int, decode: Callable[[list[int]], str] | None) -> list[dict[str, Any]]:
     shared = {f"question_{name}": getattr(tree.question, name) for name in _QUESTION}
-    shared |= {"step": step, "tree": index, "unforked": tree.unforked}
+    shared |= {"step": step, "tree": index} | {name: getattr(tree, name) for name in _COUNTS}
     return [shared | _row(trajectory, decode) for trajectory in tree.trajectories] or [shared]
 
 
@@ -122,7 +123,8 @@ def _row(trajectory: Trajectory, decode: Callable[[list[int]], str] | None) -> d
 def _tree(rows: list[dict[str, Any]]) -> RolloutTree:
     question = {name: rows[0][f"question_{name}"] for name in _QUESTION}
     trajectories = [_trajectory(row) for row in rows if row["id"] is not None]
-    return RolloutTree(question=_record(Question, question), trajectories=trajectories, unforked=rows[0]["unforked"])
+    counts = {name: rows[0][name] for name in _COUNTS}
+    return RolloutTree(question=_record(Question, question), trajectories=trajectories, **counts)
 
 
 def _trajectory(row: dict[str, Any]) -> Trajectory:

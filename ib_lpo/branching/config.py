@@ -13,12 +13,40 @@ class BranchingConfig(Section):
     roots: int = Field(2, ge=1)
     """M, root rollouts per question."""
     branches: int = Field(3, ge=0)
-    """K, branches per forked root; 0 turns branching off (plain GRPO)."""
-    select: Literal["top_entropy", "argmax"] = "top_entropy"
-    """How a fork point is drawn: uniformly from the top fraction, or the single highest entropy."""
+    """K, branches per fork; 0 turns branching off (plain GRPO)."""
+    mode: Literal["tree", "chained"] = "tree"
+    """`tree`: the K branches of a fork resume at the same token; `chained`: one after another, each leaves the one before it at a token of
+    that one's own, K levels deep (as the released code, which however drops the parent's prefix)."""
+    forks: int = Field(1, ge=1)
+    """Most forks of one trajectory; each has K branches."""
+    depth: int = Field(1, ge=1, le=16)
+    """Levels of branching: 1, roots fork; 2, their branches fork again."""
+    budget: int | None = Field(None, ge=1)
+    """Most branches of one root, over all levels; needed where depth > 1."""
+    select: Literal["top_entropy", "argmax", "random"] = "top_entropy"
+    """How a fork point is drawn: uniformly from the top fraction; the highest entropy; or, the control, uniformly from all eligible
+    positions, whatever their entropy (no floor either)."""
     top_fraction: float = Field(0.05, gt=0.0, le=1.0)
-    """Share of a root's eligible positions that are candidates, by entropy."""
+    """Share of a trajectory's eligible positions that are candidates, by entropy."""
     floor: float = Field(0.5, ge=0.0)
     """tau: entropy in nats below which a position is never a fork."""
+    min_distance: int = Field(1, ge=1)
+    """Fewest tokens between two forks of a trajectory, and between the fork that a branch began at and those it makes; 1: distinct."""
     include_pivot: bool = True
     """Whether the hesitant token itself belongs to the shared prefix."""
+
+    @property
+    def per_fork(self) -> int:
+        """Branches of one fork."""
+        return min(1, self.branches) if self.mode == "chained" else self.branches
+
+    @property
+    def levels(self) -> int:
+        """Levels of branches below a root."""
+        return self.branches if self.mode == "chained" else self.depth
+
+    @property
+    def most_branches(self) -> int:
+        """Branches of a root whose every trajectory finds all its forks, within the budget."""
+        full = sum((self.forks * self.per_fork) ** level for level in range(1, self.levels + 1))
+        return full if self.budget is None else min(full, self.budget)

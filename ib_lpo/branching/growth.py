@@ -1,11 +1,12 @@
 """The growth of a step's rollout trees, as a pure state machine: no Ray, no vLLM, no clock.
 
-    roots ──on_generation──► fork? ──Sprout──► on_latents ──► branches ──on_generation──► done
+    roots ──on_generation──► forks? ──Sprouts──► on_latents ──► branches ──on_generation──► forks? … ──► done
                               └─ no candidate: counted, not forked
 
 Events come in, requests come out. Invariants: every question belongs to one engine, so a branch always goes to the engine that holds
-its prefix; a branch is requested as soon as its root's latents are there, whatever the other roots do; every seed is a
-function of (run seed, step, purpose, trajectory), so a re-issued request gives the same tokens.
+its prefix; a branch is requested as soon as its fork's latents are there, whatever other trajectories do; every seed is a
+function of (run seed, step, purpose, trajectory), and a trajectory's budget of its parent's, so neither the order of events nor a request
+that is issued again changes the trees. A branch forks at tokens of its own, and its prefix holds one at least.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,10 +16,11 @@ from typing import Any
 import numpy as np
 
 from ib_lpo import seeds
+from ib_lpo.branching.budget import divide, forks_within
 from ib_lpo.branching.config import BranchingConfig
-from ib_lpo.branching.fork import select_fork
+from ib_lpo.branching.fork import select_forks
 from ib_lpo.rollout.request import Generation, GenerationRequest
-from ib_lpo.tree import Fork, Question, RolloutTree, Status, Trajectory
+from ib_lpo.tree import Fork, Question, RolloutTree, Status, Trajectory, natural_order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +40,10 @@ class GrowthPlan:
 class Sprout:
     """A fork that waits for its latents."""
 
-    root: str  # trajectory id
+    id: str  # of its first branch
     engine: int
     prefix_ids: np.ndarray  # int32, prompt and shared response tokens: the condition c of p(z|c)
-    count: int  # K
+    count: int  # branches, K or what the budget leaves
     seed: int
 
 
@@ -52,20 +54,26 @@ class _Expected:
     question: int
     engine: int
     seed: int
+    quota: int  # most branches that may descend from it
+    level: int = 0  # a root's is 0
     parent: str | None = None
     fork: Fork | None = None
     latent: np.ndarray | None = None
-    prefix_ids: np.ndarray = field(default_factory=lambda: np.empty(0, np.int32))  # response tokens shared with the root
+    prefix_ids: np.ndarray = field(default_factory=lambda: np.empty(0, np.int32))  # response tokens shared with the parent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Waiting:
-    """A fork whose latents are being drawn."""
+    """A fork whose latents are being drawn; one latent and one quota per branch."""
 
-    sprout: Sprout
-    fork: Fork
-    root: Trajectory
     question: int
+    engine: int
+    level: int  # of the branches
+    parent: str
+    fork: Fork
+    prefix_ids: np.ndarray  # int32, response tokens shared with the parent
+    first: int  # number of the first branch
+    quotas: list[int]
 
 
 class Growth:
@@ -82,57 +90,58 @@ class Growth:
 
     def start(self) -> dict[int, list[GenerationRequest]]:
         """All root requests, by engine. Raises ValueError when a question id occurs twice."""
+        branching = self._plan.branching
         requests: dict[int, list[GenerationRequest]] = {e: [] for e in range(self._plan.engines)}
         for number, question in enumerate(self._questions):
             engine = number % self._plan.engines
             requests[engine] += [
-                self._expect(f"{question.id}/r{r}", question=number, engine=engine) for r in range(self._plan.branching.roots)
+                self._expect(f"{question.id}/r{r}", question=number, engine=engine, quota=branching.most_branches)
+                for r in range(branching.roots)
             ]
         return requests
 
-    def on_generation(self, generation: Generation) -> Sprout | None:
-        """Take a finished trajectory; a root that forks gives a Sprout. Raises KeyError for an id that is not expected."""
+    def on_generation(self, generation: Generation) -> list[Sprout]:
+        """Take a finished trajectory; one that forks gives a Sprout per fork. Raises KeyError for an id that is not expected."""
         expected = self._expected.pop(generation.id)
         trajectory = _trajectory(generation, expected)
         tree = self._trees[expected.question]
         tree.trajectories.append(trajectory)
-        if expected.parent is not None or self._plan.branching.branches == 0:
-            return None
-        fork = self._fork(trajectory)
-        if fork is None:
-            tree.unforked += 1
-            return None
-        prefix = np.concatenate([self._prompt(expected.question), trajectory.token_ids[: fork.prefix_length]])
-        seed = self._seed("latents", trajectory.id)
-        sprout = Sprout(root=trajectory.id, engine=expected.engine, prefix_ids=prefix, count=self._plan.branching.branches, seed=seed)
-        self._waiting[trajectory.id] = _Waiting(sprout=sprout, fork=fork, root=trajectory, question=expected.question)
-        return sprout
+        wanted = self._wanted(expected)
+        forks = self._forks(trajectory, wanted) if wanted else []
+        tree.missing_forks += wanted - len(forks)
+        if wanted and not forks:
+            tree.unforked += trajectory.parent is None
+            tree.unforked_branches += trajectory.parent is not None
+        return self._sprouts(trajectory, expected, forks)
 
-    def on_latents(self, root: str, latents: Sequence[np.ndarray | None]) -> list[GenerationRequest]:
-        """The branch requests of a sprout, one per latent (None: without z), for the sprout's engine."""
-        waiting = self._waiting.pop(root)
-        sprout, shared = waiting.sprout, waiting.root.token_ids[: waiting.fork.prefix_length]
-        if len(latents) != sprout.count:
-            raise ValueError(f"{root}: {len(latents)} latents for {sprout.count} branches")
-        branch = {"question": waiting.question, "engine": sprout.engine, "parent": root, "fork": waiting.fork, "prefix_ids": shared}
-        return [self._expect(f"{root}/b{k}", **branch, latent=z) for k, z in enumerate(latents)]
+    def on_latents(self, sprout: str, latents: Sequence[np.ndarray | None]) -> list[GenerationRequest]:
+        """The branch requests of the sprout with this id, one per latent (None: without z), for the sprout's engine."""
+        waiting = self._waiting[sprout]
+        if len(latents) != len(waiting.quotas):
+            raise ValueError(f"{sprout}: {len(latents)} latents for {len(waiting.quotas)} branches")
+        del self._waiting[sprout]
+        shared = {name: getattr(waiting, name) for name in ("question", "engine", "level", "parent", "fork", "prefix_ids")}
+        return [
+            self._expect(f"{waiting.parent}/b{waiting.first + k}", **shared, latent=z, quota=quota)
+            for k, (z, quota) in enumerate(zip(latents, waiting.quotas, strict=True))
+        ]
 
     @property
     def done(self) -> bool:
         return not self._expected and not self._waiting
 
     def trees(self) -> list[RolloutTree]:
-        """The grown trees, trajectories ordered by id: roots first, each kind by number. Raises RuntimeError before the end."""
+        """The grown trees: roots first, then branches, by their numbers. Raises RuntimeError before the end."""
         if not self.done:
             raise RuntimeError(f"still growing: {', '.join([*self._expected, *self._waiting][:5])} …")
         for tree in self._trees:
-            tree.trajectories.sort(key=lambda t: (t.parent is not None, len(t.id), t.id))
+            tree.trajectories.sort(key=lambda t: (t.parent is not None, natural_order(t.id)))
         return self._trees
 
-    def _expect(self, id: str, *, question: int, engine: int, **branch: Any) -> GenerationRequest:
+    def _expect(self, id: str, *, question: int, engine: int, quota: int, **branch: Any) -> GenerationRequest:
         if id in self._expected:
             raise ValueError(f"question id {self._questions[question].id!r} occurs twice in one step; ids must be unique in the data")
-        expected = _Expected(question=question, engine=engine, seed=self._seed("rollout", id), **branch)
+        expected = _Expected(question=question, engine=engine, quota=quota, seed=self._seed("rollout", id), **branch)
         self._expected[id] = expected
         return GenerationRequest(
             id=id,
@@ -151,13 +160,49 @@ class Growth:
     def _seed(self, *what: object) -> int:
         return seeds.derive(*self._plan.seed_path, *what)
 
-    def _fork(self, root: Trajectory) -> Fork | None:
+    def _wanted(self, expected: _Expected) -> int:
+        """Forks that a trajectory is to make."""
+        branching = self._plan.branching
+        quota = expected.quota if expected.level < branching.levels else 0
+        return forks_within(quota, forks=branching.forks, per_fork=branching.per_fork)
+
+    def _forks(self, trajectory: Trajectory, most: int) -> list[Fork]:
         """The end token and the last token that leaves room for a continuation are no forks either."""
-        answer = self._answer_start(root.token_ids.tolist())
-        last = root.token_ids.size - (root.status is Status.FINISHED)
-        end = min(last if answer is None else answer, self._plan.max_response_tokens - 1)
-        rng = np.random.default_rng(self._seed("fork", root.id))
-        return select_fork(root.entropies, end=end, config=self._plan.branching, rng=rng)
+        answer = self._answer_start(trajectory.response_ids.tolist())
+        start = trajectory.prefix_ids.size
+        last = start + trajectory.token_ids.size - (trajectory.status is Status.FINISHED)
+        return select_forks(
+            trajectory.entropies,
+            start=start,
+            left=None if trajectory.fork is None else trajectory.fork.position,
+            end=min(last if answer is None else answer, self._plan.max_response_tokens - 1),
+            most=most,
+            config=self._plan.branching,
+            rng=np.random.default_rng(self._seed("fork", trajectory.id)),
+        )
+
+    def _sprouts(self, parent: Trajectory, expected: _Expected, forks: list[Fork]) -> list[Sprout]:
+        """Branch numbers go on from fork to fork, in the order of positions."""
+        counts, quotas = divide(expected.quota, forks=len(forks), per_fork=self._plan.branching.per_fork)
+        prompt, response = self._prompt(expected.question), parent.response_ids
+        sprouts: list[Sprout] = []
+        first = 0
+        for number, (fork, count) in enumerate(zip(forks, counts, strict=True)):
+            id, prefix = f"{parent.id}/b{first}", response[: fork.prefix_length]
+            self._waiting[id] = _Waiting(
+                question=expected.question,
+                engine=expected.engine,
+                level=expected.level + 1,
+                parent=parent.id,
+                fork=fork,
+                prefix_ids=prefix,
+                first=first,
+                quotas=quotas[first : first + count],
+            )
+            seed = self._seed("latents", parent.id, *([number] if number else []))
+            sprouts.append(Sprout(id=id, engine=expected.engine, prefix_ids=np.concatenate([prompt, prefix]), count=count, seed=seed))
+            first += count
+        return sprouts
 
 
 def _trajectory(generation: Generation, expected: _Expected) -> Trajectory:
@@ -179,24 +224,3 @@ def _trajectory(generation: Generation, expected: _Expected) -> Trajectory:
         status=generation.status,
         cached_tokens=generation.cached_tokens,
     )
-
-
-def growth_metrics(trees: list[RolloutTree], block_size: int) -> dict[str, float]:
-    """Counts and means over a step's trees, under `grow/`; entropies in nats, lengths in tokens."""
-    trajectories = [t for tree in trees for t in tree.trajectories]
-    branches = [(len(tree.question.prompt_ids) + t.prefix_ids.size, t) for tree in trees for t in tree.trajectories if t.parent]
-    owed = [(length - 1) // block_size * block_size for length, _ in branches]
-    entropies = np.concatenate([t.entropies for t in trajectories])
-    return {
-        "grow/roots": len(trajectories) - len(branches),
-        "grow/branches": len(branches),
-        "grow/forks": len({t.parent for _, t in branches}),
-        "grow/unforked": sum(tree.unforked for tree in trees),
-        "grow/tokens": int(entropies.size),
-        "grow/entropy": float(entropies.mean()),
-        "grow/fork_entropy": float(np.mean([t.fork.entropy for _, t in branches])) if branches else 0.0,
-        "grow/response_tokens": float(np.mean([t.response_ids.size for t in trajectories])),
-        "grow/truncated": float(np.mean([t.status is Status.TRUNCATED for t in trajectories])),
-        "grow/cached_share": sum(t.cached_tokens for _, t in branches) / max(1, sum(length for length, _ in branches)),
-        "grow/cache_misses": sum(t.cached_tokens < least for (_, t), least in zip(branches, owed, strict=True)),
-    }

@@ -2,7 +2,7 @@
 
 Who waits for whom: each engine has at most one `advance` call outstanding; it returns when something on that engine finishes, and the
 next call carries whatever branches that made possible. Engines never wait for one another, and a branch starts at its engine's
-next iteration after its root ended. Since a question lives on one engine, each engine sees the same calls in every run
+next iteration after its parent ended. Since a question lives on one engine, each engine sees the same calls in every run
 of the same manifest, however the engines interleave: the trees are identical.
 """
 
@@ -74,9 +74,9 @@ class BranchScheduler:
         return growth.trees()
 
     def _branches(self, growth: Growth, finished: list[Generation]) -> list[GenerationRequest]:
-        sprouts = [sprout for generation in finished if (sprout := growth.on_generation(generation)) is not None]
+        sprouts = [sprout for generation in finished for sprout in growth.on_generation(generation)]
         latents = self._latents(sprouts)
-        return [request for sprout, zs in zip(sprouts, latents, strict=True) for request in growth.on_latents(sprout.root, zs)]
+        return [request for sprout, zs in zip(sprouts, latents, strict=True) for request in growth.on_latents(sprout.id, zs)]
 
     def _latents(self, sprouts: list[Sprout]) -> list[list[np.ndarray | None]]:
         if not sprouts:

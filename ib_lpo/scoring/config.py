@@ -77,8 +77,8 @@ class FilterConfig(Section):
     """Which branches are trained on."""
 
     scope: Literal["root", "prompt"] = "root"
-    """Whose branches are compared: those of one root, or all of a question."""
+    """Which branches are compared: those that descend from one root, or all of a question."""
     keep: int | None = Field(None, ge=0)
-    """N, branches kept per root, or per question with `scope: prompt`; ceil(K/2) per root when absent."""
+    """N, branches kept per root, or per question with `scope: prompt`; half of what a root can have, rounded up, per root when absent."""
     keep_roots: bool = True
     """Roots are always kept."""

@@ -64,7 +64,7 @@ def logical_drift(trajectory: Trajectory, config: FailureConfig) -> Failure | No
     the gold answer. `measure`: the drop, nats per answer token.
 
     The peak may lie at the start and need not rise above it: I(r;a) is 0 before the first token of a root, so falling from there means
-    that the response made the answer less likely than the question alone does, and falling from a fork, less likely than the root did.
+    that the response made the answer less likely than the question alone does, and falling from a fork, less likely than the prefix does.
     A fall that is made good before the end is a detour, no drift.
     """
     points = _profile(trajectory)

@@ -1,16 +1,16 @@
 """Stage `filter`: which trajectories are trained on (method.md section 2).
 
-Of each set of verifiable branches that are compared (`filter.scope`) the N with the highest S_IB stay; ties go to the lower id. A filtered
+Of each set of verifiable branches that are compared (`filter.scope`) the N with the highest S_IB stay; ties go to the lower id. What
+becomes of a branch decides nothing about those that leave it: they hold its tokens in their own prefix. A filtered
 trajectory is absent (kept False), never reward 0, and an UNVERIFIABLE one is never kept. The result does not depend on the order of
 trajectories.
 """
 
-import re
 from collections import Counter
 
 from ib_lpo.manifest import Manifest
 from ib_lpo.scoring.siblings import sibling_sets, verifiable
-from ib_lpo.tree import Label, RolloutTree, Trajectory
+from ib_lpo.tree import Label, RolloutTree, Trajectory, natural_order
 
 _KEPT = {Label.ROOT: True, Label.TOP: True, Label.UNSCORED: True, Label.PRUNED: False, Label.UNVERIFIABLE: False}
 
@@ -41,7 +41,7 @@ def _decide(siblings: list[Trajectory], manifest: Manifest) -> None:
     elif siblings[0].parent is None:
         _mark(siblings, Label.ROOT if manifest.filter.keep_roots else Label.PRUNED)
     else:
-        ranked = sorted(siblings, key=lambda t: (-t.ib.score, _natural(t.id)))
+        ranked = sorted(siblings, key=lambda t: (-t.ib.score, natural_order(t.id)))
         _mark(ranked[: manifest.kept_branches], Label.TOP)
         _mark(ranked[manifest.kept_branches :], Label.PRUNED)
         for rank, trajectory in enumerate(ranked, start=1):
@@ -51,11 +51,6 @@ def _decide(siblings: list[Trajectory], manifest: Manifest) -> None:
 def _mark(trajectories: list[Trajectory], label: Label) -> None:
     for trajectory in trajectories:
         trajectory.label, trajectory.kept, trajectory.rank = label, _KEPT[label], None
-
-
-def _natural(trajectory_id: str) -> list[tuple[int, str]]:
-    """Order of ids with numbers by value: b2 before b10."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", trajectory_id)]
 
 
 def _require_ready(trajectory: Trajectory, scored: bool) -> None:

@@ -4,7 +4,7 @@ I(r;a) compares the same answer tokens (`Question.answer_ids`, e.g. the ids of `
 response, where the response ends before the first answer it states and before its end token. `Question.lead_ids` (a line break) stand
 before the answer in both, so that a response cut in mid-sentence is not asked to go on with it.
 I(q;r) compares the tokens a trajectory owns in two contexts that differ in the question alone: the prompt, and the prompt of an empty
-question; the prefix shared with the root stands in both. A branch is thus scored on its suffix after the fork.
+question; the prefix shared with its parent stands in both. A branch is thus scored on its suffix after the fork.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,111 +1,182 @@
 """The growth state machine, driven by a made-up engine in any order of events."""
 
+from dataclasses import replace
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ib_lpo.branching.config import BranchingConfig
-from ib_lpo.branching.growth import Growth, GrowthPlan
-from ib_lpo.rollout.request import Generation, VersionSpan
-from ib_lpo.tree import Question, Status
+from ib_lpo.branching.growth import Growth
+from ib_lpo.branching.metrics import growth_metrics
+from ib_lpo.tree import RolloutTree
+from tests.branching.engine import MAX, generate, grow, plan, question
 
-MAX = 20
-
-
-def question(i):
-    return Question(id=f"q{i}", text="", answer="", prompt_ids=(7, 8, 9 + i), answer_ids=())
-
-
-def generate(request, versions=(3,)):
-    """A pure function of the request, as a real engine is."""
-    rng = np.random.default_rng(request.seed % 2**32)
-    length = int(rng.integers(1, request.max_new_tokens + 1))
-    return Generation(
-        id=request.id,
-        token_ids=rng.integers(10, 99, length).astype(np.int32),
-        logprobs=-rng.random(length, dtype=np.float32),
-        entropies=(rng.random(length) * 2).astype(np.float32),
-        status=Status.TRUNCATED if length == request.max_new_tokens else Status.FINISHED,
-        spans=tuple(VersionSpan(version=v, start=0, end=length) for v in versions),
-        cached_tokens=0,
-    )
+DEEP = {"depth": 2, "forks": 2, "budget": 30, "floor": 0.0}
+CHAIN = {"mode": "chained", "floor": 0.0}
+SHAPES = st.fixed_dictionaries(
+    {
+        "roots": st.integers(1, 3),
+        "branches": st.integers(0, 4),
+        "forks": st.integers(1, 3),
+        "depth": st.integers(1, 3),
+        "budget": st.integers(1, 25),
+        "select": st.sampled_from(["top_entropy", "argmax", "random"]),
+        "min_distance": st.integers(1, 4),
+        "include_pivot": st.booleans(),
+        "floor": st.sampled_from([0.0, 0.8]),
+        "top_fraction": st.sampled_from([0.2, 1.0]),
+    }
+) | st.fixed_dictionaries({"mode": st.just("chained"), "branches": st.integers(0, 4), "floor": st.sampled_from([0.0, 0.8])})
 
 
-def plan(**branching):
-    config = BranchingConfig(**{"roots": 2, "branches": 3, "floor": 0.2, "top_fraction": 0.2} | branching)
-    return GrowthPlan(branching=config, max_response_tokens=MAX, temperature=1.0, top_p=0.9, top_k=40, engines=2, seed_path=(0, 4, "train"))
+def rows(trees):
+    return [(t.id, t.parent, t.seed, t.token_ids.tolist(), t.prefix_ids.tolist(), t.fork) for tree in trees for t in tree.trajectories]
 
 
-def no_answer(ids):
-    return None
-
-
-def grow(plan, questions, choose, answer_start=no_answer):
-    """Run to the end; `choose(n)` picks which of n possible events happens next."""
-    growth = Growth(plan, [question(i) for i in range(questions)], answer_start)
-    requests = [(e, r) for e, rs in growth.start().items() for r in rs]
-    sprouts, log = [], list(requests)
-    while requests or sprouts:
-        at = choose(len(requests) + len(sprouts))
-        if at < len(requests):
-            sprout = growth.on_generation(generate(requests.pop(at)[1]))
-            sprouts += [] if sprout is None else [sprout]
-        else:
-            sprout = sprouts.pop(at - len(requests))
-            new = growth.on_latents(sprout.root, [np.full(4, k, np.float32) for k in range(sprout.count)])
-            requests += [(sprout.engine, r) for r in new]
-            log += [(sprout.engine, r) for r in new]
-    assert growth.done
-    return growth.trees(), log
-
-
-@settings(max_examples=60)
-@given(st.data(), st.integers(1, 4))
-def test_the_trees_do_not_depend_on_the_order_of_events(data, questions):
-    def rows(trees):
-        return [(t.id, t.seed, t.token_ids.tolist(), t.prefix_ids.tolist()) for tree in trees for t in tree.trajectories]
-
-    ordered, _ = grow(plan(), questions, lambda n: 0)
-    shuffled, _ = grow(plan(), questions, lambda n: data.draw(st.integers(0, n - 1)))
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 4), SHAPES)
+def test_the_trees_do_not_depend_on_the_order_of_events(seed, questions, shape):
+    rng = np.random.default_rng(seed)
+    ordered, _ = grow(plan(**shape), questions, lambda n: 0)
+    shuffled, _ = grow(plan(**shape), questions, lambda n: int(rng.integers(n)))
     assert rows(ordered) == rows(shuffled)
 
 
-@settings(max_examples=40)
-@given(st.integers(1, 5), st.integers(1, 3), st.integers(0, 4))
-def test_every_root_is_forked_or_counted_and_branches_continue_their_root(questions, roots, branches):
-    trees, log = grow(plan(roots=roots, branches=branches), questions, lambda n: n - 1)
+def levels(tree):
+    return {id: len(lineage) - 1 for id, lineage in tree.lineages().items()}
+
+
+def check_branch(tree, parent, child, config):
+    fork = child.fork
+    own = fork.position - parent.prefix_ids.size
+    assert child.engine == parent.engine
+    np.testing.assert_array_equal(child.prefix_ids, parent.response_ids[: fork.prefix_length])
+    assert 0 <= own < parent.token_ids.size and fork.entropy == parent.entropies[own]
+    assert child.prefix_ids.size > parent.prefix_ids.size, "it holds a token that the parent owns"
+    assert child.response_ids.size <= MAX
+    assert fork.position >= 1
+    assert parent.fork is None or fork.position - parent.fork.position >= config.min_distance
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.integers(1, 4), SHAPES)
+def test_branches_continue_their_parents_within_depth_and_budget(questions, shape):
+    config = plan(**shape).branching
+    trees, log = grow(plan(**shape), questions, lambda n: n - 1)
     for tree in trees:
-        assert [t.id for t in tree.roots] == [f"{tree.question.id}/r{r}" for r in range(roots)]
-        forked = 0
-        for root in tree.roots:
-            children = tree.branches(root)
-            assert len(children) in (0, branches)
-            forked += bool(children)
+        assert [t.id for t in tree.roots] == [f"{tree.question.id}/r{r}" for r in range(config.roots)]
+        assert tree.trajectories[: config.roots] == tree.roots
+        roots = [lineage[-1] for lineage in tree.lineages().values()]
+        assert all(roots.count(root.id) - 1 <= config.most_branches for root in tree.roots)
+        assert max(levels(tree).values()) <= config.levels
+        for parent in tree.trajectories:
+            children = tree.branches(parent)
+            assert [c.id for c in children] == [f"{parent.id}/b{k}" for k in range(len(children))]
+            positions = [c.fork.position for c in children]
+            places = sorted(set(positions))
+            assert positions == sorted(positions) and len(places) <= config.forks
+            assert all(b - a >= config.min_distance for a, b in pairwise(places))
+            assert all(positions.count(place) == config.per_fork for place in places[:-1])
+            assert not places or 1 <= positions.count(places[-1]) <= config.per_fork
             for child in children:
-                assert child.engine == root.engine
-                np.testing.assert_array_equal(child.prefix_ids, root.token_ids[: child.fork.prefix_length])
-                assert child.response_ids.size <= MAX
-                assert child.fork.entropy == root.entropies[child.fork.position]
-        assert branches == 0 or forked + tree.unforked == roots
+                check_branch(tree, parent, child, config)
+    check_requests(log)
+
+
+def check_requests(log):
     engine_of = {}
     for engine, request in log:
         assert engine_of.setdefault(request.id.split("/")[0], engine) == engine
         assert request.max_new_tokens >= 1
+        assert request.prefix_ids.size - 3 + request.max_new_tokens == MAX
         assert (request.temperature, request.top_p, request.top_k) == (1.0, 0.9, 40)
     seeds = [request.seed for _, request in log]
     assert len(set(seeds)) == len(seeds)
 
 
-def test_the_answer_span_and_the_end_token_are_never_forks():
-    trees, _ = grow(plan(top_fraction=1.0, floor=0.0), 12, lambda n: 0, answer_start=lambda ids: max(0, len(ids) - 4))
-    forks = [(t.fork.position, len(root.token_ids)) for tree in trees for root in tree.roots for t in tree.branches(root)]
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 5), st.integers(1, 3), st.integers(0, 4))
+def test_every_root_is_forked_or_counted(questions, roots, branches):
+    trees, _ = grow(plan(roots=roots, branches=branches), questions, lambda n: n - 1)
+    for tree in trees:
+        families = [tree.branches(root) for root in tree.roots]
+        assert all(len(family) in (0, branches) for family in families)
+        assert branches == 0 or sum(map(bool, families)) + tree.unforked == roots
+        assert tree.missing_forks == tree.unforked and tree.unforked_branches == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 4), SHAPES)
+def test_a_fork_that_the_budget_holds_is_made_or_counted(questions, shape):
+    """A budget is used up, unless a trajectory had no candidate for a fork of its own."""
+    trees, _ = grow(plan(**shape), questions, lambda n: n - 1)
+    config = plan(**shape).branching
+    for tree in trees:
+        short = len(tree.roots) * config.most_branches - (len(tree.trajectories) - len(tree.roots))
+        assert short == 0 or tree.missing_forks > 0
+        assert tree.missing_forks >= tree.unforked + tree.unforked_branches
+
+
+def test_a_root_that_finds_fewer_forks_hands_its_budget_down():
+    """Its branches then have more to give, up to what their own forks hold."""
+    trees, _ = grow(plan(roots=1, branches=2, depth=2, forks=3, budget=8, min_distance=6, floor=0.0, top_fraction=1.0), 80, lambda n: 0)
+    made = [list(levels(tree).values()) for tree in trees]
+    assert {(of.count(1), of.count(2)) for of in made} >= {(6, 2), (4, 4)}, "of three forks and of two"
+    assert max(of.count(2) for of in made if of.count(1) == 2) > 2, "of one fork"
+
+
+def test_a_chain_is_one_branch_per_level():
+    trees, _ = grow(plan(**CHAIN), 12, lambda n: 0)
+    chains = [
+        [t.id.removeprefix(root.id) for t in tree.trajectories if t.id.startswith(f"{root.id}/")] for tree in trees for root in tree.roots
+    ]
+    assert ["/b0", "/b0/b0", "/b0/b0/b0"] in chains
+    assert all(chain == ["/b0", "/b0/b0", "/b0/b0/b0"][: len(chain)] for chain in chains)
+
+
+def test_seeds_and_ids_of_one_fork_per_root_stay_what_they_were():
+    """Derived from (run seed, step, purpose, "fork" or "latents" or "rollout", id): recorded trees can be grown again."""
+    once, _ = grow(plan(), 3, lambda n: 0)
+    deep, _ = grow(plan(depth=2, budget=40), 3, lambda n: 0)
+    shallow = [row for row in rows(deep) if row[0].count("/") <= 2]
+    assert rows(once) == shallow
+    assert {t.id.rsplit("/")[-1] for tree in once for t in tree.trajectories if t.parent} == {"b0", "b1", "b2"}
+    assert len(rows(deep)) > len(shallow)
+
+
+def test_the_latents_of_every_fork_have_a_seed_of_their_own():
+    growth, found = Growth(plan(**DEEP), [question(0)], lambda ids: None), []
+    waiting = [request for requests in growth.start().values() for request in requests]
+    while waiting:
+        for sprout in growth.on_generation(generate(waiting.pop())):
+            found.append(sprout)
+            with pytest.raises(ValueError, match=rf"{sprout.id}: 0 latents for {sprout.count} branches"):
+                growth.on_latents(sprout.id, [])
+            waiting += growth.on_latents(sprout.id, [None] * sprout.count)
+    assert len(found) > 4
+    assert len({s.seed for s in found}) == len({s.id for s in found}) == len(found)
+
+
+@pytest.mark.parametrize("shape", [{}, DEEP, CHAIN], ids=["tree", "deep", "chain"])
+def test_the_answer_span_and_the_end_token_are_never_forks(shape):
+    asked = []
+
+    def answer_start(ids):
+        asked.append(tuple(ids))
+        return max(0, len(ids) - 4)
+
+    trees, _ = grow(plan(**shape | {"top_fraction": 1.0, "floor": 0.0}), 12, lambda n: 0, answer_start)
+    forks = [(t.fork.position, p.response_ids.size) for tree in trees for p in tree.trajectories for t in tree.branches(p)]
     assert forks
     assert all(position < length - 4 for position, length in forks)
+    assert set(asked) <= {tuple(t.response_ids.tolist()) for tree in trees for t in tree.trajectories}, "looked for in whole responses"
 
 
 def test_mixed_versions_in_one_rollout_are_an_error():
-    growth = Growth(plan(), [question(0)], no_answer)
+    growth = Growth(plan(), [question(0)], lambda ids: None)
     request = growth.start()[0][0]
     with pytest.raises(RuntimeError, match=r"versions \[1, 2\]"):
         growth.on_generation(generate(request, versions=(1, 2)))
@@ -113,8 +184,46 @@ def test_mixed_versions_in_one_rollout_are_an_error():
 
 def test_repeated_question_ids_and_early_trees_are_errors():
     with pytest.raises(ValueError, match="'q0' occurs twice"):
-        Growth(plan(), [question(0), question(0)], no_answer).start()
-    growth = Growth(plan(), [question(0)], no_answer)
+        Growth(plan(), [question(0), question(0)], lambda ids: None).start()
+    growth = Growth(plan(), [question(0)], lambda ids: None)
     growth.start()
     with pytest.raises(RuntimeError, match="still growing"):
         growth.trees()
+
+
+def test_metrics_count_forks_levels_and_what_is_missing():
+    trees, _ = grow(plan(**DEEP), 6, lambda n: 0)
+    metrics = growth_metrics(trees, block_size=4)
+    everyone = [(tree, t) for tree in trees for t in tree.trajectories]
+    depths = [depth for tree in trees for depth in levels(tree).values() if depth]
+    assert metrics["grow/roots"] + metrics["grow/branches"] == len(everyone)
+    assert metrics["grow/forks"] == len({(t.parent, t.prefix_ids.size) for _, t in everyone if t.parent})
+    assert (metrics["grow/depth"], metrics["grow/mean_depth"]) == (2, np.mean(depths))
+    assert metrics["grow/missing_forks"] == sum(tree.missing_forks for tree in trees) > 0
+    assert metrics["grow/unforked_branches"] == sum(tree.unforked_branches for tree in trees) > 0
+
+
+def with_cache(tree: RolloutTree, cached: dict[str, int], latent: bool) -> RolloutTree:
+    z = np.zeros(2, np.float32) if latent else None
+    grown = [replace(t, cached_tokens=cached.get(t.id, 99), latent=z if t.parent else None) for t in tree.trajectories]
+    return RolloutTree(question=tree.question, trajectories=grown)
+
+
+def test_a_branch_of_a_branch_with_z_finds_what_was_computed_without():
+    """Blocks of 4. Its parent's own tokens stand in the cache under the parent's z alone."""
+    trees, _ = grow(plan(**CHAIN), 30, lambda n: 0)
+    tree, deep = next((tree, t) for tree in trees for t in tree.trajectories if t.id.endswith("b0/b0") and t.prefix_ids.size >= 9)
+    parent = next(t for t in tree.trajectories if t.id == deep.parent)
+    whole, free = ((3 + size - 1) // 4 * 4 for size in (deep.prefix_ids.size, parent.prefix_ids.size))
+    for latent, owed in ((False, whole), (True, free)):
+        for found, misses in ((owed, 0), (owed - 1, 1)):
+            assert growth_metrics([with_cache(tree, {deep.id: found}, latent)], block_size=4)["grow/cache_misses"] == misses
+
+
+def test_plain_samples_have_no_branches():
+    """The held-out check: a tree's settings with K = 0."""
+    for shape in ({}, DEEP, CHAIN):
+        config = BranchingConfig(**shape).model_copy(update={"branches": 0, "roots": 2})
+        trees, _ = grow(replace(plan(), branching=config), 2, lambda n: 0)
+        assert [len(tree.trajectories) for tree in trees] == [2, 2]
+        assert sum(tree.unforked + tree.missing_forks for tree in trees) == 0

@@ -108,10 +108,25 @@ def test_dapo_is_overlong_in_proportion_to_the_paper():
     assert advantage.overlong_penalty == 1 / (1 - -1)
 
 
-def test_ablation_changes_the_latent_alone():
-    method, ablation = load(CONFIGS / "qwen2.5-7b-math-dapo.yaml"), load(CONFIGS / "ablations/no-latent.yaml")
-    assert {key for key in type(method).model_fields if getattr(method, key) != getattr(ablation, key)} == {"name", "latent"}
-    assert ablation.latent == method.latent.model_copy(update={"kind": "none"})
+# What each ablation changes of the method, besides its name.
+ABLATIONS = {
+    "no-latent": {"latent.kind": "none"},
+    "random-fork": {"branching.select": "random"},
+    "chained": {"branching.mode": "chained"},
+}
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_ablation_changes_one_thing_alone(name):
+    method, ablation = load(CONFIGS / "qwen2.5-7b-math-dapo.yaml"), load(CONFIGS / f"ablations/{name}.yaml")
+    changed = differences(method, ablation)
+    assert changed == {"name", *ABLATIONS[name]}
+    assert {key: flat(ablation.model_dump())[key] for key in ABLATIONS[name]} == ABLATIONS[name]
+    assert ablation.branching.roots * (1 + ablation.branching.most_branches) == 8
+
+
+def test_every_ablation_says_what_it_changes():
+    assert {path.stem for path in (CONFIGS / "ablations").glob("*.yaml")} == set(ABLATIONS)
 
 
 @pytest.mark.parametrize(("name", "gpus"), [("smoke-gpu", 1), ("smollm2-135m-arithmetic", 1), *((name, 8) for name in ON_8_GPUS)])

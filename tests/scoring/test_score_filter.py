@@ -103,6 +103,33 @@ def test_a_question_may_keep_the_branches_of_one_root_alone():
         assert [t.id for t in families.kept if t.parent] == expected
 
 
+def test_a_branch_stays_or_goes_whatever_becomes_of_its_parent():
+    deep = grown([(Verdict.CORRECT, -2), (Verdict.WRONG, 0)])
+    deep.trajectories += [judged("q/r0/b0/b0", Verdict.CORRECT, 2.0, "q/r0/b0"), judged("q/r0/b1/b0", Verdict.CORRECT, -1.0, "q/r0/b1")]
+    filter_branches([deep], manifest(keep=2))
+    assert {t.id: t.label for t in deep.trajectories if t.parent} == {
+        "q/r0/b0": Label.PRUNED,
+        "q/r0/b0/b0": Label.TOP,
+        "q/r0/b1": Label.TOP,
+        "q/r0/b1/b0": Label.PRUNED,
+    }
+    assert [t.rank for t in deep.trajectories] == [None, 4, 2, 1, 3]
+
+
+def test_by_default_half_of_the_branches_of_all_forks_and_levels_stay():
+    def kept(scope="root", **branching):
+        values = {"branching": {"roots": 2, **branching}, "filter": {"scope": scope}}
+        return validate({"name": "t", "steps": 1, "model": {"path": "m"}, **values}).kept_branches
+
+    assert kept(forks=3) == 5
+    assert kept(depth=2, budget=7) == 4
+    assert kept("prompt", depth=2, budget=7) == 8
+    assert kept(depth=2, budget=99) == 6
+    assert kept(mode="chained") == 2
+    with pytest.raises(ManifestError, match=r"filter\.keep=8: more than 7 branches of a root; keep at most 7"):
+        validate({"name": "t", "steps": 1, "model": {"path": "m"}, "branching": {"depth": 2, "budget": 7}, "filter": {"keep": 8}})
+
+
 def test_filtering_again_forgets_what_was_decided_before():
     again = grown([(Verdict.CORRECT, 1), (Verdict.WRONG, 0)])
     filter_branches([again], manifest(keep=1))

@@ -26,6 +26,20 @@ def test_branches_of_a_root_or_of_the_question():
     assert ids(sibling_sets(grown(families), "prompt")) == [roots, ["q/r0/b0", "q/r0/b1", "q/r2/b0"]]
 
 
+def test_branches_of_branches_are_siblings_of_those_they_left():
+    """Whatever fork and level: all that descend from a root; in a chain there would be nobody else."""
+    families = [(Verdict.WRONG, [Verdict.WRONG, Verdict.CORRECT]), (Verdict.CORRECT, [Verdict.WRONG])]
+    deep = grown(families)
+    deep.trajectories += [
+        judged("q/r0/b1/b0", Verdict.WRONG, parent="q/r0/b1"),
+        judged("q/r0/b1/b0/b0", Verdict.CORRECT, parent="q/r0/b1/b0"),
+        judged("q/r1/b0/b0", Verdict.UNVERIFIABLE, parent="q/r1/b0"),
+    ]
+    of_r0 = ["q/r0/b0", "q/r0/b1", "q/r0/b1/b0", "q/r0/b1/b0/b0"]
+    assert ids(sibling_sets(deep, "root")) == [["q/r0", "q/r1"], of_r0, ["q/r1/b0"], ["q/r1/b0/b0"]]
+    assert ids(sibling_sets(deep, "prompt")) == [["q/r0", "q/r1"], [*of_r0[:2], "q/r1/b0", *of_r0[2:]], ["q/r1/b0/b0"]]
+
+
 def test_unverifiable_trajectories_stand_apart():
     lost = Verdict.UNVERIFIABLE
     families = [(lost, [Verdict.WRONG, lost]), (Verdict.CORRECT, [lost])]

@@ -74,7 +74,15 @@ TRAJECTORY = st.builds(
     label=maybe(st.sampled_from(Label)),
     advantage=maybe(NUMBER),
 )
-TREE = st.builds(RolloutTree, question=QUESTION, trajectories=st.lists(TRAJECTORY, max_size=3), unforked=st.integers(0, 9))
+COUNT = st.integers(0, 9)
+TREE = st.builds(
+    RolloutTree,
+    question=QUESTION,
+    trajectories=st.lists(TRAJECTORY, max_size=3),
+    unforked=COUNT,
+    unforked_branches=COUNT,
+    missing_forks=COUNT,
+)
 
 
 def plain(value):
@@ -115,6 +123,7 @@ def test_every_field_is_stored(tmp_path):
     schema = pq.read_schema(write_trees(tmp_path / "a.parquet", [tree()], 0))
     assert {f"question_{field.name}" for field in dataclasses.fields(Question)} < set(schema.names)
     assert {field.name for field in dataclasses.fields(Trajectory)} < set(schema.names)
+    assert {field.name for field in dataclasses.fields(RolloutTree)} - {"question", "trajectories"} < set(schema.names)
     for name, record in (("fork", Fork), ("ib", IbScore), ("failures", Failure)):
         assert columns(schema.field(name).type) == [field.name for field in dataclasses.fields(record)]
 

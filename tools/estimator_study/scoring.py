@@ -73,4 +73,4 @@ def replace_question(tree: RolloutTree, question: Question) -> RolloutTree:
     """The tree with trajectories of its own, asked by `question`. Raises ValueError when its prompt is another one."""
     if (tree.question.id, tree.question.prompt_ids) != (question.id, question.prompt_ids):
         raise ValueError(f"question {tree.question.id} was sampled from another prompt than {question.id} has; sample again")
-    return RolloutTree(question=question, trajectories=[replace(t) for t in tree.trajectories], unforked=tree.unforked)
+    return replace(tree, question=question, trajectories=[replace(t) for t in tree.trajectories])
