@@ -13,10 +13,10 @@ from ib_lpo.data.schedule import batch_indices
 from ib_lpo.errors import UserError
 from ib_lpo.fleet.base import Fleet, Worker
 from ib_lpo.fleet.placement import check_fit, open_fleet, resolve_device
-from ib_lpo.latent.psa import PsaShape
+from ib_lpo.latent.injection import MapShape
 from ib_lpo.latent.sampler import LatentSampler
+from ib_lpo.latent.store import has_maps
 from ib_lpo.learner.group import LearnerGroup
-from ib_lpo.learner.model import check_psa_weights
 from ib_lpo.manifest import Manifest
 from ib_lpo.policy.load import load_config, load_tokenizer, text_decoder
 from ib_lpo.progress import say
@@ -82,13 +82,17 @@ def assemble(manifest: Manifest) -> Iterator[Assembly]:
 
 
 def _check_model(manifest: Manifest, config: PretrainedConfig) -> None:
-    """Raise UserError for a model, or trained PSA maps, that are missing or that the manifest does not fit."""
+    """Raise UserError for a model, or a trained latent, that is missing or that the manifest does not fit."""
     latent = manifest.latent
     check_context(manifest, config)
-    if latent.kind != "none":
-        shape = PsaShape.of(config, latent.psa, latent.dim)
-        if latent.psa_weights is not None:
-            check_psa_weights(latent.psa_weights, shape)
+    if latent.kind == "none":
+        return
+    trained = has_maps(manifest, MapShape.of(config, latent))
+    if latent.offpolicy == "condition" and not trained:
+        raise UserError(
+            f"latent.weights={str(latent.weights)!r}: holds no maps of an injection, which latent.offpolicy=condition trains on; fit them "
+            "with latent_fit.objective=lm, or use latent.offpolicy=truncated_is"
+        )
 
 
 def _check_scoring(manifest: Manifest, sets: QuestionSets, config: PretrainedConfig) -> None:

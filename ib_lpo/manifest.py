@@ -11,11 +11,13 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from ib_lpo.analysis.config import AnalysisConfig
 from ib_lpo.branching.config import BranchingConfig
 from ib_lpo.data.config import DataConfig, HeldOutConfig
 from ib_lpo.errors import UserError
 from ib_lpo.fleet.config import ClusterConfig
 from ib_lpo.latent.config import LatentConfig
+from ib_lpo.latent.fitting.config import FitConfig
 from ib_lpo.learner.config import CheckpointConfig, LearnerConfig
 from ib_lpo.policy.config import ModelConfig
 from ib_lpo.requirements import problems
@@ -56,6 +58,7 @@ class Manifest(Section):
     rollout: RolloutConfig = RolloutConfig()
     branching: BranchingConfig = BranchingConfig()
     latent: LatentConfig = LatentConfig()
+    latent_fit: FitConfig = FitConfig()
     verifier: VerifierConfig = VerifierConfig()
     ib: IbConfig = IbConfig()
     filter: FilterConfig = FilterConfig()
@@ -63,11 +66,17 @@ class Manifest(Section):
     weights: WeightsConfig = WeightsConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
     tracking: TrackingConfig = TrackingConfig()
+    analysis: AnalysisConfig = AnalysisConfig()
     cluster: ClusterConfig = ClusterConfig()
 
     @property
     def run_dir(self) -> Path:
         return self.runs_dir / self.name
+
+    @property
+    def latent_dir(self) -> Path:
+        """Of `ib-lpo latent fit`: beside the run directory, which a fresh training run sets aside."""
+        return self.runs_dir / f"{self.name}-latent"
 
     @property
     def runs_scorer(self) -> bool:
@@ -86,8 +95,8 @@ class Manifest(Section):
 
     @property
     def kept_branches(self) -> int:
-        """N of the filter, of the branches it compares: `filter.keep`, or ceil(K/2) per root."""
-        return self.compared_roots * -(-self.branching.branches // 2) if self.filter.keep is None else self.filter.keep
+        """N of the filter, of the branches it compares: `filter.keep`, or half of what a root can have, rounded up, per root."""
+        return self.compared_roots * -(-self.branching.most_branches // 2) if self.filter.keep is None else self.filter.keep
 
     @model_validator(mode="after")
     def _sections_fit(self) -> "Manifest":

@@ -16,7 +16,8 @@ Requirement = tuple[bool, str]
 
 def problems(manifest: "Manifest") -> list[str]:
     """The complaints of all requirements that do not hold."""
-    found = (*_of_questions(manifest), *_of_scoring(manifest), *_of_rollouts(manifest), *_of_latents(manifest), *_of_the_learner(manifest))
+    rollouts = (*_of_branching(manifest), *_of_rollouts(manifest), *_of_latents(manifest))
+    found = (*_of_questions(manifest), *_of_scoring(manifest), *rollouts, *_of_the_learner(manifest))
     return [complaint for holds, complaint in found if not holds]
 
 
@@ -66,15 +67,37 @@ def _of_scoring(m: "Manifest") -> list[Requirement]:
     ]
 
 
-def _of_rollouts(m: "Manifest") -> list[Requirement]:
-    r, b, context = m.rollout, m.branching, m.model.max_context
+def _of_branching(m: "Manifest") -> list[Requirement]:
+    b, longest = m.branching, m.rollout.max_response_tokens
+    compared = m.compared_roots * b.most_branches
     of_roots = f"branching.roots={b.roots} * " if m.filter.scope == "prompt" else ""
+    of_branches = f"branching.branches={b.branches}" if b.most_branches == b.branches else f"{b.most_branches} branches of a root"
+    of_a_tree = [f"branching.{key}={getattr(b, key)}" for key in ("forks", "depth") if getattr(b, key) > 1]
     return [
         (
-            m.kept_branches <= m.compared_roots * b.branches,
-            f"filter.keep={m.filter.keep}: more than {of_roots}branching.branches={b.branches}; "
-            f"keep at most {m.compared_roots * b.branches}",
+            b.mode == "chained" or b.depth == 1 or b.budget is not None,
+            f"branching.budget=null: with branching.depth={b.depth} a root may grow {b.most_branches} branches; set it to the most that "
+            "one root may have",
         ),
+        (
+            b.mode == "tree" or not of_a_tree,
+            f"{' and '.join(of_a_tree)}: branching.mode=chained forks every trajectory once, branching.branches={b.branches} levels deep; "
+            "leave this out, or set branching.mode=tree",
+        ),
+        (
+            b.min_distance < longest or (b.forks == 1 and b.levels <= 1),
+            f"branching.min_distance={b.min_distance}: no second fork fits into rollout.max_response_tokens={longest}; lower it",
+        ),
+        (
+            m.kept_branches <= compared,
+            f"filter.keep={m.filter.keep}: more than {of_roots}{of_branches}; keep at most {compared}",
+        ),
+    ]
+
+
+def _of_rollouts(m: "Manifest") -> list[Requirement]:
+    r, context = m.rollout, m.model.max_context
+    return [
         (
             context is None or r.max_prompt_tokens + r.max_response_tokens <= context,
             f"rollout.max_prompt_tokens={r.max_prompt_tokens} + rollout.max_response_tokens={r.max_response_tokens} exceed "
@@ -95,13 +118,22 @@ def _of_rollouts(m: "Manifest") -> list[Requirement]:
 
 def _of_latents(m: "Manifest") -> list[Requirement]:
     latent, slots, handles = m.latent, m.latent.psa.k_slots, (RESERVED_ROWS - 1) ** m.latent.psa.k_slots
-    per_batch = -(-m.data.questions_per_step // m.rollout.engines) * m.branching.roots * m.branching.branches
+    per_batch = -(-m.data.questions_per_step // m.rollout.engines) * m.branching.roots * m.branching.most_branches
     latents = per_batch * m.data.batches_per_step
     off, condition = latent.kind == "none", latent.offpolicy == "condition"
     return [
         (
             latent.kind != "cvae" or latent.weights is not None,
-            "latent.kind=cvae: needs latent.weights, a directory with cvae.safetensors and cvae.json",
+            "latent.kind=cvae: needs latent.weights, a directory that `ib-lpo latent fit` wrote",
+        ),
+        (
+            latent.kind != "cvae" or latent.encoder.kind != "sentence" or latent.encoder.path is not None,
+            "latent.encoder.path=null: latent.encoder.kind=sentence needs the hub id or directory of a sentence encoder; "
+            "`python tools/fetch_minilm.py` fetches one, or set latent.encoder.kind=embedding",
+        ),
+        (
+            off or latent.draw == "iid" or m.branching.per_fork != 1,
+            f"latent.draw={latent.draw}: spreads the latents of a fork, and every fork has one branch; use latent.draw=iid",
         ),
         (
             off or latents <= handles,
@@ -113,8 +145,8 @@ def _of_latents(m: "Manifest") -> list[Requirement]:
             "latent.offpolicy=condition: there is no z to condition on with latent.kind=none; use latent.offpolicy=truncated_is",
         ),
         (
-            not condition or off or latent.psa_weights is not None,
-            "latent.offpolicy=condition: it trains W_kv and W_n, and random ones would be noise to train on; set latent.psa_weights, "
+            not condition or off or latent.weights is not None,
+            "latent.offpolicy=condition: it trains the maps of z, and random ones would be noise to train on; set latent.weights, "
             "or use latent.offpolicy=truncated_is",
         ),
     ]

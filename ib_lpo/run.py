@@ -8,15 +8,13 @@ numbers: the step, and how many batches of questions were drawn; all else that a
 """
 
 from contextlib import AbstractContextManager
-from itertools import count
 from pathlib import Path
-from typing import Any
 
 from ib_lpo.alarms import raise_alarms
 from ib_lpo.assembly import Assembly
-from ib_lpo.errors import UserError
 from ib_lpo.learner.checkpoint import newest_complete, write_checkpoint
-from ib_lpo.manifest import Manifest, load
+from ib_lpo.manifest import Manifest
+from ib_lpo.previous import require_same, set_aside
 from ib_lpo.progress import StepDisplay, say, summary_table
 from ib_lpo.summary import ends, totals
 from ib_lpo.tracking import Tracker, read_metrics
@@ -32,10 +30,10 @@ class Run:
         self._resume = resume
         self._directory: Path = manifest.run_dir
         if not resume:
-            _set_aside(self._directory)
+            set_aside(self._directory)
         found = newest_complete(self._directory / "checkpoints") if resume else None
         if found is not None:
-            _require_same(manifest, self._directory / "manifest.yaml")
+            require_same(manifest, self._directory / "manifest.yaml", may_change=_may_change(manifest))
         self._checkpoint = None if found is None else found[0]
         self.done: int = 0 if found is None else found[1]["step"]
         self._drawn: int = 0 if found is None else found[1].get("batches", self.done)  # a checkpoint without it: one batch a step
@@ -112,6 +110,8 @@ _MAY_CHANGE = {
     "steps",
     "runs_dir",
     "held_out",
+    "latent_fit",
+    "analysis",
     "verifier",
     "weights",
     "checkpoint",
@@ -120,28 +120,6 @@ _MAY_CHANGE = {
 }
 
 
-def _require_same(manifest: Manifest, recorded: Path) -> None:
-    """Raise UserError when a resumed run would not be the run that wrote the checkpoint."""
-    old, new = load(recorded).model_dump(mode="json"), manifest.model_dump(mode="json")
-    scheduled = manifest.learner.lr_schedule != "constant"
-    may_change = _MAY_CHANGE - {"steps"} if scheduled else _MAY_CHANGE
-    changed = [key for key in new if key not in may_change and old.get(key) != new[key]]
-    reasons = {"steps": f" (learner.lr_schedule={manifest.learner.lr_schedule} ends at the last step)"}
-    problems = [f"{key}: was {_difference(old.get(key), new[key])}{reasons.get(key, '')}" for key in changed]
-    if problems:
-        raise UserError("\n".join(f"{p}; resume with the recorded value ({recorded}), or start over with --fresh" for p in problems))
-
-
-def _difference(old: Any, new: Any) -> str:
-    if isinstance(old, dict) and isinstance(new, dict):
-        parts = [f"{key} {_difference(old.get(key), new[key])}" for key in new if old.get(key) != new[key]]
-        return ", ".join(parts)
-    return f"{old!r}, is now {new!r}"
-
-
-def _set_aside(directory: Path) -> None:
-    """Rename an old run directory to `<directory>.<n>`."""
-    if directory.exists():
-        aside = next(path for n in count(1) if not (path := directory.with_name(f"{directory.name}.{n}")).exists())
-        directory.rename(aside)
-        say(f"{directory} was set aside as {aside}")
+def _may_change(manifest: Manifest) -> set[str]:
+    """Also `steps`, unless the learning rate's schedule ends there."""
+    return _MAY_CHANGE - ({"steps"} if manifest.learner.lr_schedule != "constant" else set())

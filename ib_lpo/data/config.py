@@ -31,6 +31,8 @@ class SourceConfig(Section):
     """Column with the question."""
     answer_column: str | None = "answer"
     """Column with the gold answer, or with a solution that ends in it (`\\boxed{...}` or `#### ...`); null: there are no gold answers."""
+    solution_column: str | None = None
+    """Column with a worked solution, for `ib-lpo latent fit`; of a generator: the key in its items' metadata, such as answer_cot."""
     id_column: str | None = None
     """Column with a unique id per question; row numbers serve when absent."""
 

@@ -23,10 +23,10 @@ def load_questions(source: SourceConfig, data: DataConfig, tokenizer: Any, *, ma
     than `max_prompt_tokens`.
     """
     rows = read_rows(source)
-    prompts = _tokenise([row.question for row in rows], data, tokenizer)
-    _check_lengths(rows, prompts, max_prompt_tokens)
-    informed = _tokenise([row.question + _hint(row, data) for row in rows], data, tokenizer)
-    (empty,) = _tokenise([""], data, tokenizer)
+    prompts = prompt_tokens([row.question for row in rows], data, tokenizer)
+    check_lengths(rows, prompts, max_prompt_tokens)
+    informed = prompt_tokens([row.question + _hint(row, data) for row in rows], data, tokenizer)
+    (empty,) = prompt_tokens([""], data, tokenizer)
     lead = tokenizer(data.answer_lead, add_special_tokens=False)["input_ids"]
     answers = tokenizer([f"\\boxed{{{row.answer}}}" for row in rows], add_special_tokens=False)["input_ids"]
     return [
@@ -67,7 +67,8 @@ def check_enough(left: int, of: int, data: DataConfig, *, removed: str) -> None:
         )
 
 
-def _tokenise(questions: list[str], data: DataConfig, tokenizer: Any) -> list[list[int]]:
+def prompt_tokens(questions: list[str], data: DataConfig, tokenizer: Any) -> list[list[int]]:
+    """Prompts under `data.template` and the chat template where `data.chat` asks for it. Raises DataError for a malformed template."""
     try:
         prompts = [data.template.format(q=question) for question in questions]
     except (KeyError, IndexError, ValueError) as error:
@@ -90,7 +91,8 @@ def _hint(row: Row, data: DataConfig) -> str:
         ) from None
 
 
-def _check_lengths(rows: list[Row], prompts: list[list[int]], limit: int) -> None:
+def check_lengths(rows: list[Row], prompts: list[list[int]], limit: int) -> None:
+    """Raise DataError when a prompt is longer than `limit`."""
     long = [(row.id, len(prompt)) for row, prompt in zip(rows, prompts, strict=True) if len(prompt) > limit]
     if long:
         others = f" and {len(long) - 1} more" if len(long) > 1 else ""

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ib_lpo.errors import UserError
 from ib_lpo.fleet.base import Fleet, Worker
+from ib_lpo.latent.injection import MAPS
 from ib_lpo.learner import measure, step, zero
 from ib_lpo.learner.batch import MicroBatch, Planting, collate
 from ib_lpo.learner.packing import Shard, Totals
@@ -119,7 +120,7 @@ class LearnerRank:
         yield from zero.whole_weights(self._module.policy, bucket_bytes, keep=keep)
         if self._module.maps is not None:
             for name, tensor in zero.whole_weights(self._module.maps, bucket_bytes, keep=keep):
-                yield f"psa.{name}", tensor
+                yield f"{MAPS}{name}", tensor
 
     def save(self, directory: Path) -> None:
         """Write this rank's part of the learner's state: weights, optimiser, schedule."""

@@ -1,7 +1,7 @@
-"""Attention over a packed forest inside the Hugging Face policy, with pseudo self-attention on the tokens that carry a latent.
+"""Attention over a packed forest inside the Hugging Face policy, and what latents do to the tokens that carry one.
 
-`install` once, then run the base model on `ids` and `positions` of a Forest with `packed=PackedContext` (policy/forest.py; PSA: method.md
-section 1, maths in latent/psa.py). A token attends to its own path and, if it carries a z, to that z's slots. Two kernels give the same:
+`install` once, then ask `hidden_states` for those of a PackedContext (policy/forest.py; how z acts: method.md section 1, maths in
+latent/injection.py). A token attends to its own path and, if it carries a z, to that z's slots. Two kernels give the same:
 on the CPU every run of the forest is one SDPA call over exactly the keys it needs, on CUDA FlexAttention skips the blocks nobody needs.
 The context travels as a keyword argument of every decoder layer, so activation checkpointing recomputes with the same one.
 """
@@ -19,7 +19,7 @@ from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import repeat_kv
 
 from ib_lpo.latent.config import PsaConfig
-from ib_lpo.latent.psa import PsaShape, PsaTerms, gate
+from ib_lpo.latent.injection import LatentTerms, MapShape, gate
 from ib_lpo.policy.forest import Forest, Run
 
 IMPLEMENTATION = "ib_lpo_packed"
@@ -27,16 +27,16 @@ IMPLEMENTATION = "ib_lpo_packed"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PackedContext:
-    """A forest and what its latents contribute. n = injected layers in the order of PsaShape.layers."""
+    """A forest and what its latents contribute. n = injected layers in the order of MapShape.layers."""
 
     forest: Forest
-    terms: PsaTerms | None = None  # k, v [R, n, k_slots, kv_heads, head_dim]; norm [R, n, 2, hidden]; None: no token carries a z
+    terms: LatentTerms | None = None  # of the R latents; None: no token carries a z
     gates: Tensor | None = None  # float32 [Z], gamma(t) of the tokens that carry one
     block_mask: BlockMask | None = None  # of FlexAttention, over [T, T] or, with terms, [T, R * k_slots + T]
     plain_mask: BlockMask | None = None  # the same without slots, for layers that are not injected
 
 
-def packed_context(forest: Forest, terms: PsaTerms | None, psa: PsaConfig | None) -> PackedContext:
+def packed_context(forest: Forest, terms: LatentTerms | None, psa: PsaConfig | None) -> PackedContext:
     """The context of one forward pass; `terms` of forest.latents, None when it has none."""
     context = PackedContext(forest)
     if terms is not None:
@@ -53,14 +53,35 @@ def with_block_masks(context: PackedContext) -> PackedContext:
     return replace(context, plain_mask=plain, block_mask=_block_mask(context.forest, slots=context.terms.k.shape[2]))
 
 
-def install(model: PreTrainedModel, shape: PsaShape | None) -> None:
-    """Give a Qwen2, Qwen3 or Llama model the `packed` keyword, without which it no longer runs. `shape`: of PSA, or None. Once a model."""
+def install(model: PreTrainedModel, shape: MapShape | None) -> None:
+    """Give a Qwen2, Qwen3 or Llama model the `packed` keyword, without which it no longer runs. `shape`: of the maps, or None.
+
+    Once a model.
+    """
     AttentionInterface.register(IMPLEMENTATION, _attention)
     model.set_attn_implementation(IMPLEMENTATION)
     for slot, layer in enumerate(() if shape is None else shape.layers):
         block = model.model.layers[layer]
         block.self_attn.psa_slot = slot
         _hook_norms(block, slot)
+
+
+def hidden_states(model: PreTrainedModel, packed: PackedContext, injection: str) -> Tensor:
+    """Last hidden states [1, T, H] of the packed tokens: the output layer's input. `injection`: how the context's latents act."""
+    forest = packed.forest
+    embedded = model.model.embed_tokens(forest.ids)
+    if injection == "input":
+        embedded = _shifted(embedded, packed)
+    hidden = model.model(inputs_embeds=embedded, position_ids=forest.positions, use_cache=False, packed=packed).last_hidden_state
+    return _shifted(hidden, packed) if injection == "softmax" else hidden
+
+
+def _shifted(h: Tensor, packed: PackedContext) -> Tensor:
+    """h [1, T, H] + gamma(t) * W z on the tokens with z, in h's type, as the rollout engine does it."""
+    if packed.terms is None:
+        return h
+    z_tokens, row = packed.forest.z_tokens, packed.forest.latent_of[packed.forest.z_tokens]
+    return h.index_add(1, z_tokens, packed.gates[:, None].to(h.dtype) * packed.terms.shift.to(h.dtype)[row][None])
 
 
 def _hook_norms(block: nn.Module, slot: int) -> None:

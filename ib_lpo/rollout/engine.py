@@ -100,7 +100,7 @@ class RolloutEngine:
         self._engine.add_request(request.id, {"prompt_token_ids": ids}, params)
 
     def _placeholders(self, request: GenerationRequest, z: bytes) -> list[int]:
-        if self._spec.psa is None or len(z) != 4 * self._spec.psa.dim or request.prefix_ids.size < 2:
+        if self._spec.maps is None or len(z) != 4 * self._spec.maps.dim or request.prefix_ids.size < 2:
             raise ValueError(f"{self._name}: {request.id}: a latent of {len(z) // 4} numbers cannot be injected into this prefix or model")
         try:
             return self._handles.placeholders(z)

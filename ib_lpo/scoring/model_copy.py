@@ -2,7 +2,7 @@
 
 State: FROZEN (a reference model, never updated), EMPTY (waits for its first publish), UPDATING, READY. Only FROZEN and READY copies may
 be scored with. There is no way from UPDATING to READY but a complete update, so a failed publish leaves the copy unusable.
-PSA maps have no place in the z-free scoring model; they are kept beside it so that the receipt names everything that was sent.
+The maps of z have no place in the z-free scoring model; they are kept beside it so that the receipt names everything that was sent.
 """
 
 from enum import StrEnum
@@ -11,10 +11,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from ib_lpo.latent.injection import MAPS
 from ib_lpo.weights.bucket import Bucket, Receipt, unpack
 from ib_lpo.weights.fingerprint import fingerprint
-
-_PSA = "psa."
 
 
 class CopyState(StrEnum):
@@ -61,7 +60,7 @@ class ModelCopy:
         """Copy a bucket's tensors into the live parameters. Raises ModelCopyError for an unknown name, another shape or another dtype."""
         self._require_updating("load_bucket")
         for name, tensor in unpack(bucket):
-            if name.startswith(_PSA):
+            if name.startswith(MAPS):
                 self._received[name] = tensor
                 continue
             parameter = self._parameters.get(name)

@@ -1,7 +1,7 @@
 """Buckets: how tensors travel from the learner to whoever holds a copy of the policy.
 
 A bucket is a flat byte buffer plus the specs of the tensors in it, so that a model of hundreds of parameters crosses a process
-boundary in a few messages. Names are those of the Hugging Face checkpoint; PSA maps are `psa.kv` and `psa.norm`.
+boundary in a few messages. Names are those of the Hugging Face checkpoint; the maps of z begin with `maps.`.
 """
 
 from collections.abc import Iterable, Iterator

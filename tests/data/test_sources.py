@@ -134,6 +134,27 @@ def test_hub_layout(hub_layout):
     assert [(row.question, row.answer) for row in rows] == [("0 + 1?", "1"), ("1 + 1?", "2"), ("2 + 1?", "3")]
 
 
+def test_solutions_come_from_their_column(tmp_path):
+    path = jsonl(tmp_path / "set.jsonl", RECORDS)
+    source = SourceConfig(kind="file", path=path, solution_column="solution", **COLUMNS)
+    assert [row.solution for row in read_rows(source)] == [record["solution"] for record in RECORDS]
+    assert [row.answer for row in read_rows(source)] == ANSWERS
+    assert {row.solution for row in read_rows(source.model_copy(update={"solution_column": None}))} == {""}
+    assert "solution_column='cot' is not a column; the columns are problem" in refusal(source.model_copy(update={"solution_column": "cot"}))
+    jsonl(path, [*RECORDS, {"problem": "x", "solution": " ", "uid": "e"}])
+    assert "row 4 has an empty 'solution'" in refusal(source.model_copy(update={"answer_column": None}))
+
+
+def test_solutions_of_the_hub_and_of_a_generator(hub_layout):
+    rows = read_rows(SourceConfig(kind="hub", name=hub_layout, config="main", size=2, solution_column="answer"))
+    assert [row.solution for row in rows] == ["well\n#### 1", "well\n#### 2"]
+    generated = read_rows(SourceConfig(name="gsm_symbolic", size=6, solution_column="answer_cot"))
+    assert all(row.solution.endswith(f"#### {row.answer}") and "\n" in row.solution for row in generated)
+    assert read_rows(SourceConfig(name="gsm_symbolic", size=6)) == [row._replace(solution="") for row in generated]
+    message = refusal(SourceConfig(name="gsm_symbolic", size=1, solution_column="steps"))
+    assert "solution_column='steps' is no text in its metadata" in message and "answer_cot" in message
+
+
 def test_hub_refusals(hub_layout, tmp_path):
     assert "Unknown split" in refusal(SourceConfig(kind="hub", name=hub_layout, config="main", split="test"))
     assert "Available" in refusal(SourceConfig(kind="hub", name=hub_layout, config="extra"))

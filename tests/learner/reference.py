@@ -15,7 +15,7 @@ def policy_of(manifest):
 
 
 def namespace(psa_weights):
-    return SimpleNamespace(kv=psa_weights["psa.kv"], norm=psa_weights["psa.norm"])
+    return SimpleNamespace(kv=psa_weights["maps.kv"], norm=psa_weights["maps.norm"])
 
 
 def token_statistics(policy, ids, start, temperature, *, maps=None, psa=None, z=None):

@@ -5,11 +5,14 @@ import math
 import pytest
 import ray
 import torch
-from safetensors.torch import save_file
+from transformers import AutoConfig
 
 from ib_lpo.fleet.base import FleetError
 from ib_lpo.fleet.config import ClusterConfig
 from ib_lpo.fleet.ray import RayFleet
+from ib_lpo.latent.config import EncoderConfig
+from ib_lpo.latent.injection import LatentMaps, MapShape
+from ib_lpo.latent.store import CvaeShape, save_latent
 from ib_lpo.learner.checkpoint import newest_complete, write_checkpoint
 from ib_lpo.learner.group import LearnerGroup
 from ib_lpo.learner.rank import CheckpointError
@@ -82,7 +85,7 @@ def assert_same_training(a, b):
 def test_two_ranks_equal_plain_pytorch(two_ranks):
     start, _ = train(two_ranks.manifest, [])
     weights, history = train(two_ranks.manifest, STEPS)
-    assert weights.keys() == {name for name in two_ranks.final if not name.startswith("psa.")}
+    assert weights.keys() == {name for name in two_ranks.final if not name.startswith("maps.")}
     assert differences(start, weights).mean() > 1e-4, "the steps must move the weights, or the comparison says nothing"
     assert_same_training(two_ranks.final, weights)
     for got, want in zip(two_ranks.metrics, history, strict=True):
@@ -142,12 +145,20 @@ def test_one_rank_and_another_packing_give_the_same(fleet, holder, policy_path, 
         run.group.load(two_ranks.root)
 
 
+def fitted(directory, policy_path, weights):
+    """A directory as `ib-lpo latent fit` leaves it, with these maps."""
+    maps = LatentMaps(MapShape.of(AutoConfig.from_pretrained(policy_path), manifest(policy_path, ranks=1).latent))
+    maps.load_state_dict({name.removeprefix("maps."): tensor for name, tensor in weights.items()})
+    shape = CvaeShape(dim=maps.shape.dim, features=1, hidden=1)
+    save_latent(directory, networks={}, shape=shape, encoder=EncoderConfig(), maps=maps, report={})
+
+
 def test_conditioned_training_moves_the_maps_too(fleet, holder, policy_path, two_ranks, tmp_path):
     """latent.offpolicy=condition on 2 ranks and trees, with mini-batches, a KL term and another normaliser, against plain PyTorch."""
-    weights = {name: two_ranks.final[name] * 0.5 for name in ("psa.kv", "psa.norm")}
-    save_file(weights, tmp_path / "psa.safetensors")
+    weights = {name: two_ranks.final[name] * 0.5 for name in ("maps.kv", "maps.norm")}
+    fitted(tmp_path / "latent", policy_path, weights)
     learner = {"psa_lr": 4e-3, "kl": {"coefficient": 0.2}, "loss": {"normaliser": "sequence_mean", "clip_high": 0.4}, "mini_batches": 2}
-    settings = manifest(policy_path, ranks=2, latent={"offpolicy": "condition", "psa_weights": tmp_path / "psa.safetensors"}, **learner)
+    settings = manifest(policy_path, ranks=2, latent={"offpolicy": "condition", "weights": tmp_path / "latent"}, **learner)
     run = Recorded(LearnerGroup(fleet, settings, "cpu"), holder)
     for step, trees in enumerate(STEPS[:2], start=1):
         run.update(trees, step)
@@ -217,7 +228,7 @@ def test_a_gradient_that_is_not_finite_is_skipped_and_counted(two_ranks):
 def test_publish_is_verified_and_survives_a_bad_receiver(two_ranks):
     names = set(two_ranks.weights())
     assert "lm_head.weight" not in names, "tied to the embedding, sent once"
-    assert {"psa.kv", "psa.norm", "model.embed_tokens.weight"} <= names
+    assert {"maps.kv", "maps.norm", "model.embed_tokens.weight"} <= names
     assert two_ranks.published["publish/buckets"] > 2
     assert two_ranks.published["publish/tensors"] == len(names)
     two_ranks.holder.call("spoil", "model.norm.weight").result()

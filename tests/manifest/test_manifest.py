@@ -2,7 +2,7 @@
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ib_lpo.manifest import ManifestError, dump, load, validate
@@ -15,6 +15,7 @@ def write(path, **values):
     return path
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.integers(0, 99), st.floats(0.1, 2), st.sampled_from(["all", 3, [0, 2]]), st.booleans())
 def test_the_resolved_manifest_loads_to_an_equal_one(seed, temperature, layers, roots):
     manifest = validate(
@@ -54,15 +55,28 @@ def test_overrides_are_yaml_values(tmp_path):
         ("rollout.engines=0", r"rollout\.engines=0: .*greater than or equal to 1"),
         ("name=a/b", r"name='a/b'"),
         ("filter.keep=4", r"filter\.keep=4: more than branching\.branches=3; keep at most 3"),
+        ("branching.depth=2", r"^branching\.budget=null: with branching\.depth=2 a root may grow 12 branches; set it to the most"),
+        (
+            "branching={mode: chained, depth: 2}",
+            r"^branching\.depth=2: branching\.mode=chained forks every trajectory once, .*branches=3 levels",
+        ),
+        ("branching={mode: chained, forks: 2}", r"^branching\.forks=2: branching\.mode=chained .* or set branching\.mode=tree"),
+        ("branching={min_distance: 4096, forks: 2}", r"min_distance=4096: no second fork fits .*max_response_tokens=4096; lower it"),
+        ("branching.min_distance=0", r"branching\.min_distance=0: .*greater than or equal to 1"),
+        ("branching.select=any", r"branching\.select='any': .*'top_entropy', 'argmax' or 'random'"),
         ("model.max_context=100", r"rollout\.max_prompt_tokens=2048 \+ rollout\.max_response_tokens=4096 exceed model\.max_context=100"),
         ("rollout.max_running=9999", r"rollout\.max_running=9999: every running sequence needs a token"),
         ("latent.kind=cvae", r"latent\.kind=cvae: needs latent\.weights"),
+        ("latent_fit.objective=mse", r"latent_fit\.objective='mse': .*'lm' or 'lars'"),
+        ("latent_fit.beta=0", r"latent_fit\.beta=0: .*greater than 0"),
+        ("latent_fit.held_out=1", r"latent_fit\.held_out=1: .*greater than or equal to 2"),
+        ("latent_fit.data.colour=red", r"latent_fit\.data\.colour: unknown key"),
         ("cluster.mode=local", r"ib\.replicas=1; set them to 1"),
         ("rollout.top_p=0", r"rollout\.top_p=0: .*greater than 0"),
         ("rollout.top_k=0", r"rollout\.top_k=0: .*greater than or equal to 1"),
         ("rollout.top_p=0.9", r"^rollout\.top_p=0\.9: .*engine_is=true and latent\.offpolicy=truncated_is; set rollout\.top_p=1"),
         ("rollout.top_k=50", r"rollout\.top_k=50: .* importance ratio"),
-        ("latent.offpolicy=condition", r"latent\.offpolicy=condition: .* set latent\.psa_weights"),
+        ("latent.offpolicy=condition", r"latent\.offpolicy=condition: .* set latent\.weights"),
         ("learner.max_tokens_per_micro_batch=6143", r"max_tokens_per_micro_batch=6143: less than one trajectory.* at least 6144"),
         ("learner.loss.kind=ppo", r"^learner\.loss\.kind='ppo': unknown; use one of grpo, dapo, "),
         ("learner.loss.fraction=0.1", r"^learner\.loss\.fraction: learner\.loss\.kind='grpo' has no such key"),
@@ -138,6 +152,15 @@ def test_slots_must_tell_the_latents_of_a_step_apart():
         validate(MINIMAL | {"latent": {"psa": {"k_slots": 1}}, "data": {"questions_per_step": 64}})
 
 
+def test_all_forks_and_levels_share_the_slot_handles():
+    latent = {"latent": {"psa": {"k_slots": 1}}, "data": {"questions_per_step": 8}}
+    validate(MINIMAL | latent | {"branching": {"depth": 3, "budget": 15}})
+    validate(MINIMAL | latent | {"branching": {"mode": "chained", "branches": 15}})
+    for branching, latents in (({"depth": 3, "budget": 16}, 256), ({"forks": 6}, 288), ({"mode": "chained", "branches": 16}, 256)):
+        with pytest.raises(ManifestError, match=f"one engine gets {latents} latents"):
+            validate(MINIMAL | latent | {"branching": branching})
+
+
 def test_all_batches_of_a_step_share_the_slot_handles():
     latent = {"latent": {"psa": {"k_slots": 1}}}
     validate(MINIMAL | latent | {"data": {"questions_per_step": 8, "batches_per_step": 5}})
@@ -167,10 +190,10 @@ def test_conditioning_needs_a_latent_and_trained_maps():
     def latent(**values):
         return validate(MINIMAL | {"latent": {"offpolicy": "condition", **values}}).latent
 
-    assert latent(psa_weights="psa.safetensors").offpolicy == "condition"
+    assert latent(weights="fitted").offpolicy == "condition"
     with pytest.raises(ManifestError, match=r"no z to condition on with latent\.kind=none"):
-        latent(psa_weights="psa.safetensors", kind="none")
-    with pytest.raises(ManifestError, match=r"set latent\.psa_weights"):
+        latent(weights="fitted", kind="none")
+    with pytest.raises(ManifestError, match=r"set latent\.weights"):
         latent()
 
 

@@ -29,7 +29,8 @@ def modulation(layers, layer, which, maps, z, fork, psa, length, hidden):
     """[L, hidden] factors of one norm."""
     factors = torch.ones(length, hidden)
     if z is not None and layer in layers:
-        direction = torch.tanh(maps.norm[layers.index(layer), which] @ z)
+        place = layers.index(layer)
+        direction = torch.tanh(maps.norm[place, which] @ z) * (1.0 if psa.layer_gates is None else psa.layer_gates[place])
         for i in range(fork, length):
             factors[i] = 1 + gamma(i - fork, psa) * direction
     return factors
@@ -58,10 +59,21 @@ def attention(model, layer, h, slots, fork):
     return module.o_proj(out.reshape(len(h), -1))
 
 
+def shift(maps, z, fork, psa, length, hidden):
+    """[L, hidden], what z adds to the embeddings or to the last hidden states."""
+    added = torch.zeros(length, hidden)
+    if z is not None:
+        for i in range(fork, length):
+            added[i] = gamma(i - fork, psa) * (maps.shift @ z)
+    return added
+
+
 @torch.no_grad()
-def reference_logits(model, ids, maps, layers, psa, z=None, fork=0, attend=attention):
+def reference_logits(model, ids, maps, layers, psa, z=None, fork=0, attend=attention, injection="psa"):
     """Logits [L, V] of ids [L]; z acts on tokens at and after index `fork`."""
     h = model.model.embed_tokens(ids)
+    if injection == "input":
+        h = h + shift(maps, z, fork, psa, *h.shape)
     for layer, block in enumerate(model.model.layers):
         slots = None
         if z is not None and layer in layers:
@@ -69,4 +81,7 @@ def reference_logits(model, ids, maps, layers, psa, z=None, fork=0, attend=atten
         factor = [modulation(layers, layer, which, maps, z, fork, psa, *h.shape) for which in (0, 1)]
         h = h + attend(model, layer, rms(h, block.input_layernorm) * factor[0], slots, fork)
         h = h + block.mlp(rms(h, block.post_attention_layernorm) * factor[1])
-    return model.lm_head(rms(h, model.model.norm))
+    h = rms(h, model.model.norm)
+    if injection == "softmax":
+        h = h + shift(maps, z, fork, psa, *h.shape)
+    return model.lm_head(h)

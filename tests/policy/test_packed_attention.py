@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from ib_lpo.latent.config import PsaConfig
-from ib_lpo.latent.psa import PsaMaps, PsaShape
+from ib_lpo.errors import UserError
+from ib_lpo.latent.config import LatentConfig, PsaConfig
+from ib_lpo.latent.injection import LatentMaps, MapShape
 from ib_lpo.policy.forest import Path, plant
-from ib_lpo.policy.packed_attention import install, packed_context, with_block_masks
+from ib_lpo.policy.packed_attention import hidden_states, install, packed_context, with_block_masks
 from tests.policy.reference import reference_logits
 from tests.policy.tiny import tiny_policy
 
@@ -18,9 +19,9 @@ DIM = 8
 PSA = PsaConfig(layers=2, k_slots=3, tau=5.0)
 
 
-def setting(policy, psa):
-    shape = PsaShape.of(policy.config, psa, DIM)
-    maps = PsaMaps(shape)
+def setting(policy, psa, injection="psa"):
+    shape = MapShape.of(policy.config, LatentConfig(dim=DIM, psa=psa, injection=injection))
+    maps = LatentMaps(shape)
     maps.reset(std=1.5, seed=5)
     return shape, maps
 
@@ -41,19 +42,19 @@ def grove(latent=True):
     return found
 
 
-def hidden_states(policy, forest, maps=None, psa=PSA, *, blocks=False):
+def hidden(policy, forest, maps=None, psa=PSA, *, blocks=False):
     """[1, T, H]."""
-    terms = None if forest.latents is None else maps(forest.latents.to(maps.kv.dtype))
+    terms = None if forest.latents is None else maps(forest.latents.to(next(maps.parameters()).dtype))
     context = packed_context(forest, terms, psa)
     if blocks:
         context = with_block_masks(context)
-    return policy.model(input_ids=forest.ids, position_ids=forest.positions, use_cache=False, packed=context).last_hidden_state
+    return hidden_states(policy, context, "psa" if maps is None else maps.shape.injection)
 
 
 def logits(policy, paths, maps=None, psa=PSA, *, share=True, blocks=False):
     """[N, V], at the source of every target."""
     forest = plant(paths, share=share)
-    return policy.lm_head(hidden_states(policy, forest, maps, psa, blocks=blocks)[0, forest.source])
+    return policy.lm_head(hidden(policy, forest, maps, psa, blocks=blocks)[0, forest.source])
 
 
 @pytest.mark.parametrize("share", [False, True], ids=["flat", "tree"])
@@ -81,13 +82,41 @@ def test_equals_the_reference(policy, psa, share):
     assert (got - want).abs().max() < 1e-5 * max(1.0, float(want.std()))
 
 
+@pytest.mark.parametrize("injection", ["input", "softmax"])
+@torch.no_grad()
+def test_fusion_equals_the_reference(policy, injection):
+    shape, maps = setting(policy, PSA, injection)
+    path = grove()[1]
+    ids, z = torch.from_numpy(path.ids).long(), torch.from_numpy(path.latent)
+    want = reference_logits(policy, ids, maps, (), PSA, z, path.start - 1, injection=injection)[path.start - 1 : -1]
+    plain = reference_logits(policy, ids, maps, (), PSA)[path.start - 1 : -1]
+    install(policy, shape)
+    got = logits(policy, [path], maps)
+    assert (got - want).abs().max() < 1e-5 * max(1.0, float(want.std()))
+    assert (got - plain).abs().max() > 0.05
+
+
+@torch.no_grad()
+def test_layer_gates_scale_the_modulation_of_their_layer(policy):
+    gated = PsaConfig(layers=2, k_slots=3, tau=5.0, layer_gates=(0.0, -1.5))
+    shape, maps = setting(policy, gated)
+    path = grove()[1]
+    ids, z = torch.from_numpy(path.ids).long(), torch.from_numpy(path.latent)
+    want = reference_logits(policy, ids, maps, shape.layers, gated, z, path.start - 1)[path.start - 1 : -1]
+    install(policy, shape)
+    got = logits(policy, [path], maps, gated)
+    assert (got - want).abs().max() < 1e-5 * max(1.0, float(want.std()))
+    with pytest.raises(UserError, match=r"layer_gates=\[1\.0\]: 2 layers"):
+        setting(policy, PsaConfig(layers=2, layer_gates=(1.0,)))
+
+
 @torch.no_grad()
 def test_without_z_every_bit_is_the_base_models(policy):
     paths = grove(latent=False)
     base = [policy.model(torch.from_numpy(p.ids[:-1]).long()[None]).last_hidden_state for p in paths]
     install(policy, setting(policy, PSA)[0])
     for path, want in zip(paths, base, strict=True):
-        assert torch.equal(hidden_states(policy, plant([path], share=True)), want)
+        assert torch.equal(hidden(policy, plant([path], share=True)), want)
 
 
 @torch.no_grad()
@@ -140,7 +169,7 @@ def gradients(architecture, dtype, paths_of_passes, share, latent):
         targets = torch.from_numpy(np.concatenate([p.ids[p.start :] for p in paths])).long()
         loss = loss - (weights.to(dtype) * statistics.gather(-1, targets[:, None]).squeeze(-1)).sum()
     loss.backward()
-    found = dict(policy.named_parameters()) | {f"psa.{name}": p for name, p in maps.named_parameters()}
+    found = dict(policy.named_parameters()) | {f"maps.{name}": p for name, p in maps.named_parameters()}
     return loss.detach(), {name: p.grad for name, p in found.items() if p.grad is not None}
 
 
@@ -157,7 +186,7 @@ def test_a_tree_has_the_loss_and_gradient_of_its_trajectories(architecture, late
     together = [(paths, torch.cat(weights))]
     shuffled = [([paths[i] for i in order], torch.cat([weights[i] for i in order]))]
     want_loss, want = gradients(architecture, dtype, alone, False, latent)
-    assert ("psa.kv" in want) == latent and all(g.abs().max() > 0 for g in want.values())
+    assert ("maps.kv" in want) == latent and all(g.abs().max() > 0 for g in want.values())
     for passes, share in ((together, True), (together, False), (shuffled, True)):
         loss, got = gradients(architecture, dtype, passes, share, latent)
         assert abs(loss - want_loss) <= tolerance * abs(want_loss)

@@ -113,6 +113,8 @@ ABLATIONS = {
     "no-latent": {"latent.kind": "none"},
     "random-fork": {"branching.select": "random"},
     "chained": {"branching.mode": "chained"},
+    "input-injection": {"latent.injection": "input"},
+    "softmax-injection": {"latent.injection": "softmax"},
 }
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
-from ib_lpo.latent.psa import PsaMaps, PsaShape
+from ib_lpo.latent.injection import LatentMaps, MapShape
 from ib_lpo.manifest import Manifest, validate
 from ib_lpo.rollout.engine import RolloutEngine
 from ib_lpo.rollout.request import Generation, GenerationRequest
@@ -50,11 +50,11 @@ class Served:
     engine: RolloutEngine
     manifest: Manifest
     model: PreTrainedModel
-    maps: PsaMaps | None
+    maps: LatentMaps | None
 
     def publish(self, version: int) -> Receipt:
         tensors = list(self.model.named_parameters())
-        tensors += [] if self.maps is None else [("psa.kv", self.maps.kv), ("psa.norm", self.maps.norm)]
+        tensors += [] if self.maps is None else [(f"maps.{name}", tensor) for name, tensor in self.maps.named_parameters()]
         self.engine.begin_update(version)
         for bucket in pack(tensors, 60_000):
             self.engine.load_bucket(bucket)
@@ -77,7 +77,8 @@ class Served:
         z = None if request.latent is None else torch.from_numpy(request.latent)
         layers = () if self.maps is None else self.maps.shape.layers
         fork = len(request.prefix_ids) - 1
-        logits = dense_logits(self.model, ids[:-1], self.maps, layers, self.manifest.latent.psa, z=z, fork=fork)[fork:]
+        how = {"z": z, "fork": fork, "injection": self.manifest.latent.injection}
+        logits = dense_logits(self.model, ids[:-1], self.maps, layers, self.manifest.latent.psa, **how)[fork:]
         raw = logits.log_softmax(-1)
         cut = nucleus(logits / request.temperature, top_p=request.top_p, top_k=request.top_k)
         logprobs = cut.log_softmax(-1).gather(-1, ids[fork + 1 :, None]).squeeze(-1)
@@ -121,7 +122,7 @@ def serve(directory, architecture: str, *, latent: dict, kv_cache_gb: float = 0.
     )
     maps = None
     if manifest.latent.kind != "none":
-        maps = PsaMaps(PsaShape.of(model.config, manifest.latent.psa, DIM))
+        maps = LatentMaps(MapShape.of(model.config, manifest.latent))
         maps.reset(std=0.5, seed=1)
     served = Served(RolloutEngine(manifest, 0, "cpu"), manifest, model, maps)
     served.publish(0)

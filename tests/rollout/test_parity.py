@@ -15,12 +15,15 @@ CASES = {
     "qwen3": {"psa": {"k_slots": 3, "layers": "all", "gate": "exponential", "tau": 6.0}},
     "qwen2": {"psa": {"k_slots": 2, "layers": [0, 2], "gate": "cosine", "tau": 9.0, "gamma0": 0.7}},
     "llama": {"psa": {"k_slots": 4, "layers": 1, "gate": "linear", "tau": 8.0}},
+    "qwen3 gated": {"psa": {"k_slots": 2, "layers": 2, "gate": "constant", "layer_gates": [0.4, -1.5]}},
+    "qwen2 input": {"injection": "input", "psa": {"k_slots": 2, "tau": 7.0}},
+    "llama softmax": {"injection": "softmax", "psa": {"k_slots": 1, "gate": "cosine", "tau": 9.0}},
 }
 
 
 @pytest.fixture(scope="module", params=CASES)
 def served(request, tmp_path_factory):
-    served = serve(tmp_path_factory.mktemp(request.param), request.param, latent=CASES[request.param])
+    served = serve(tmp_path_factory.mktemp("policy"), request.param.split()[0], latent=CASES[request.param])
     yield served
     served.engine.close()
 

@@ -77,7 +77,7 @@ def test_the_receipt_is_read_back_from_live_parameters(served):
         served.model.model.layers[1].self_attn.k_proj.weight[3, 5] += 1e-3
     after = served.publish(5).fingerprints
     assert {name for name in before if before[name] != after[name]} == {"model.layers.1.self_attn.k_proj.weight"}
-    names = {name for name, _ in served.model.named_parameters()} | {"psa.kv", "psa.norm"}
+    names = {name for name, _ in served.model.named_parameters()} | {"maps.kv", "maps.norm"}
     assert set(after) == names
 
 

@@ -294,13 +294,13 @@ def test_an_update_reaches_the_scores_and_is_read_back(model_dir, model, grown):
     scorer = IBScorer(manifest(model_dir, scorer="policy"), "cpu")
     with pytest.raises(ModelCopyError, match="weights are empty"):
         scorer.score([grown])
-    sent = moved(model) | {"psa.kv": torch.randn(3, 2), "psa.norm": torch.randn(4)}
+    sent = moved(model) | {"maps.kv": torch.randn(3, 2), "maps.norm": torch.randn(4)}
     receipt = publish(scorer, sent.items(), 5)
     assert (receipt.receiver, receipt.version) == ("scorer", 5)
     assert receipt.fingerprints == {name: fingerprint(tensor) for name, tensor in sent.items()}
 
     reference = Qwen3ForCausalLM(model.config).eval()
-    reference.load_state_dict({name: tensor for name, tensor in sent.items() if not name.startswith("psa.")}, strict=False)
+    reference.load_state_dict({name: tensor for name, tensor in sent.items() if not name.startswith("maps.")}, strict=False)
     reference.tie_weights()
     asked, first = grown.question, grown.trajectories[0]
     told, _ = straight(reference, [*asked.prompt_ids, *first.token_ids[:14].tolist(), *asked.lead_ids], asked.answer_ids)

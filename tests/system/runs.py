@@ -57,8 +57,8 @@ def write_manifest(folder: Path, **values) -> Path:
     return path
 
 
-def start(folder: Path, manifest: Path, *arguments: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "ib_lpo", "train", str(manifest), *arguments]
+def start(folder: Path, manifest: Path, *arguments: str, command: tuple[str, ...] = ("train",)) -> subprocess.Popen:
+    command = [sys.executable, "-m", "ib_lpo", *command, str(manifest), *arguments]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     return subprocess.Popen(
         command,
@@ -76,8 +76,8 @@ def finish(process: subprocess.Popen, seconds: float = 500) -> tuple[int, str]:
     return process.returncode, output
 
 
-def train(folder: Path, manifest: Path, *arguments: str) -> str:
-    code, output = finish(start(folder, manifest, *arguments))
+def train(folder: Path, manifest: Path, *arguments: str, command: tuple[str, ...] = ("train",)) -> str:
+    code, output = finish(start(folder, manifest, *arguments, command=command))
     assert code == 0, output
     return output
 

@@ -35,7 +35,7 @@ TENSORS = {
     "a": torch.randn(40, 10),
     "b": torch.randn(7).to(torch.bfloat16),
     "c": torch.randn(3, 5),
-    "psa.kv": torch.randn(900),
+    "maps.kv": torch.randn(900),
 }
 
 

@@ -1,5 +1,7 @@
 """Questions made by a reasoning-gym generator: endless, offline, and the same for the same name, seed, size and options."""
 
+from typing import Any
+
 import reasoning_gym
 
 from ib_lpo.data.config import SourceConfig
@@ -17,8 +19,21 @@ def generate(source: SourceConfig) -> list[Row]:
         items = reasoning_gym.create_dataset(source.name, seed=source.seed, size=source.size, **source.options)
     except (TypeError, ValueError, AssertionError) as error:
         raise DataError(f"{where}: options={source.options} refused: {' '.join(str(error).split())}; correct data options") from None
-    rows = [Row(f"{source.name}-s{source.seed}-{i}", item["question"], str(item["answer"] or "")) for i, item in enumerate(items)]
+    rows = [
+        Row(f"{source.name}-s{source.seed}-{i}", item["question"], str(item["answer"] or ""), _solution(item, source, where))
+        for i, item in enumerate(items)
+    ]
     for row in rows:
         if not row.answer.strip():
             raise DataError(f"{where}: {row.id} has no gold answer, so it cannot be graded; choose another generator")
     return rows
+
+
+def _solution(item: dict[str, Any], source: SourceConfig, where: str) -> str:
+    if source.solution_column is None:
+        return ""
+    text = item["metadata"].get(source.solution_column)
+    if not isinstance(text, str):
+        keys = ", ".join(key for key, value in item["metadata"].items() if isinstance(value, str))
+        raise DataError(f"{where}: solution_column={source.solution_column!r} is no text in its metadata; the texts there are {keys}")
+    return text

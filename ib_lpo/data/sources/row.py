@@ -18,6 +18,7 @@ class Row(NamedTuple):
     id: str
     question: str
     answer: str  # the final answer alone; "" when the source has no gold answers (answer_column null)
+    solution: str = ""  # worked; "" without solution_column
 
 
 def from_records(records: Iterable[Mapping[str, Any]], columns: Iterable[str], source: SourceConfig, *, where: str) -> list[Row]:
@@ -58,7 +59,8 @@ def final_answer(text: str) -> str:
 
 
 def _require(source: SourceConfig, columns: list[str], where: str) -> None:
-    wanted = {"question_column": source.question_column, "answer_column": source.answer_column, "id_column": source.id_column}
+    wanted = {"question_column": source.question_column, "answer_column": source.answer_column}
+    wanted |= {"solution_column": source.solution_column, "id_column": source.id_column}
     for key, column in wanted.items():
         if column is not None and column not in columns:
             raise DataError(f"{where}: {key}={column!r} is not a column; the columns are {', '.join(columns)}")
@@ -67,10 +69,11 @@ def _require(source: SourceConfig, columns: list[str], where: str) -> None:
 def _row(record: Mapping[str, Any], number: int, source: SourceConfig, where: str) -> Row:
     question = _text(record.get(source.question_column))
     answer = "" if source.answer_column is None else final_answer(_text(record.get(source.answer_column)))
-    for column, text in ((source.question_column, question), (source.answer_column, answer)):
+    solution = "" if source.solution_column is None else _text(record.get(source.solution_column))
+    for column, text in ((source.question_column, question), (source.answer_column, answer), (source.solution_column, solution)):
         if column is not None and not text.strip():
             raise DataError(f"{where}: row {number} has an empty {column!r}; fill it in or remove the row")
-    return Row(f"{where}-{number}" if source.id_column is None else _text(record.get(source.id_column)), question, answer)
+    return Row(f"{where}-{number}" if source.id_column is None else _text(record.get(source.id_column)), question, answer, solution)
 
 
 def _text(value: object) -> str:

@@ -17,7 +17,7 @@ from vllm.model_executor.models.qwen2 import Qwen2Model
 from vllm.model_executor.models.utils import AutoWeightsLoader, maybe_prefix
 from vllm.sequence import IntermediateTensors
 
-from ib_lpo.latent.psa import PsaMaps
+from ib_lpo.latent.injection import LatentMaps
 from ib_lpo.rollout.plugin.layers import PsaLlamaLayer, PsaQwen2Layer, PsaQwen3Layer, TokenPsa
 from ib_lpo.rollout.plugin.rows import token_terms
 from ib_lpo.rollout.plugin.spec import PluginSpec
@@ -46,17 +46,24 @@ def _backbone(base: type, name: str, **layer: type) -> type:
             psa_k: Tensor | None = None,
             psa_v: Tensor | None = None,
             psa_norm: Tensor | None = None,
+            psa_shift: Tensor | None = None,
             psa_fork: Tensor | None = None,
+            psa_slots: bool = True,  # False: the caller knows that no token is a slot
         ) -> Tensor:
             hidden = self.embed_input_ids(input_ids) if inputs_embeds is None else inputs_embeds
             psa = None
             if psa_rows is not None:
                 is_slot, slot, gamma, positions = token_terms(positions, psa_rows, psa_fork, self.spec)
-                psa = TokenPsa(psa_rows, is_slot, slot, gamma.to(hidden.dtype)[:, None], psa_k, psa_v, psa_norm)
+                is_slot = is_slot if psa_slots else None
+                psa = TokenPsa(psa_rows, is_slot, slot, gamma.to(hidden.dtype)[:, None], psa_k, psa_v, psa_norm, psa_shift)
+                if self.spec.maps.injection == "input":
+                    hidden = psa.shifted(hidden)
             residual = None
             for layer in islice(self.layers, self.start_layer, self.end_layer):
                 hidden, residual = layer.psa_forward(positions, hidden, residual, psa)
             hidden, _ = self.norm(hidden, residual)
+            if psa is not None and self.spec.maps.injection == "softmax":
+                hidden = psa.shifted(hidden)
             return hidden
 
     Backbone.__name__ = Backbone.__qualname__ = name
@@ -89,9 +96,9 @@ class _PsaForCausalLM(nn.Module):
             self.lm_head = self.lm_head.tie_weights(self.model.embed_tokens)
         self.logits_processor = LogitsProcessor(config.vocab_size)
         self.make_empty_intermediate_tensors = self.model.make_empty_intermediate_tensors
-        if self.spec.psa is not None:
-            self.psa = PsaMaps(self.spec.psa, dtype=vllm_config.model_config.dtype).requires_grad_(False)
-        self.loads = 0  # bumped by every load_weights, so that tables derived from psa.* are known to be old
+        if self.spec.maps is not None:
+            self.maps = LatentMaps(self.spec.maps, dtype=vllm_config.model_config.dtype).requires_grad_(False)
+        self.loads = 0  # bumped by every load_weights, so that tables derived from maps.* are known to be old
 
     @staticmethod
     def get_model_state_cls() -> type:
@@ -103,7 +110,7 @@ class _PsaForCausalLM(nn.Module):
     def embed_input_ids(self, input_ids: Tensor) -> Tensor:
         return self.model.embed_input_ids(input_ids)
 
-    def forward(self, input_ids, positions, intermediate_tensors=None, inputs_embeds=None, **psa: Tensor) -> Tensor:
+    def forward(self, input_ids, positions, intermediate_tensors=None, inputs_embeds=None, **psa: Tensor | bool) -> Tensor:
         if psa:
             psa["psa_rows"] = psa["psa_rows"][: positions.shape[-1]]
         return self.model(input_ids, positions, intermediate_tensors, inputs_embeds, **psa)

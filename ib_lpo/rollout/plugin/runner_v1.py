@@ -6,22 +6,37 @@ from vllm.model_executor.layers import utils as layer_utils
 from vllm.v1.sample.sampler import Sampler
 from vllm.v1.worker.cpu_worker import CPUWorker
 
-from ib_lpo.rollout.plugin.entropy import entropy, place
+from ib_lpo.rollout.plugin.entropy import columns, entropy, place
+from ib_lpo.rollout.plugin.parallel import own_kv_heads
 from ib_lpo.rollout.plugin.rows import FORK_KEY, Z_KEY, LatentRows
 
 
 class EntropySampler(Sampler):
-    """vLLM's sampler; for requests that ask for the reserved id, its log-prob column carries H_t."""
+    """vLLM's sampler; for requests that ask for the reserved id, its log-prob column carries H_t.
+
+    When all requests ask for that and nothing else, as a rollout's do, nobody asks for the rank of the sampled token either. It is left
+    out (0), which pays for the entropies.
+    """
 
     vocab: int  # = the reserved id
 
     def forward(self, logits, sampling_metadata, *args, **kwargs):
-        if not sampling_metadata.logprob_token_ids:
+        asked = sampling_metadata.logprob_token_ids
+        if not asked:
             return super().forward(logits, sampling_metadata, *args, **kwargs)
-        entropies = entropy(logits[:, : self.vocab])  # before sampling, which edits the logits in place
+        self._entropies = entropy(logits[:, : self.vocab])  # before sampling, which edits the logits in place
         output = super().forward(logits, sampling_metadata, *args, **kwargs)
-        output.logprobs_tensors = place(output.logprobs_tensors, entropies, self.vocab)
+        if not self._alone(asked):
+            output.logprobs_tensors = place(output.logprobs_tensors, self._entropies, self.vocab)
         return output
+
+    def gather_specific_token_logprobs(self, logprobs, asked, sampled):
+        if not self._alone(asked):
+            return super().gather_specific_token_logprobs(logprobs, asked, sampled)
+        return columns(logprobs.gather(-1, sampled[:, None]), self._entropies, sampled, self.vocab)
+
+    def _alone(self, asked: dict[int, list[int]]) -> bool:
+        return len(asked) == self._entropies.shape[0] and all(ids == [self.vocab] for ids in asked.values())
 
 
 class PsaRunner:
@@ -32,25 +47,31 @@ class PsaRunner:
         self.sampler.__class__ = EntropySampler
         self.sampler.vocab = spec.vocab
         self.latents: LatentRows | None = None
-        if spec.psa is None:
+        if spec.maps is None:
             return
-        sizes = {"capacity": self.max_num_reqs, "max_tokens": self.max_num_tokens}
-        self.latents = LatentRows(spec, self.model.psa, **sizes, device=self.device, dtype=self.model_config.dtype)
+        sizes = {"heads": own_kv_heads(spec), "capacity": self.max_num_reqs, "max_tokens": self.max_num_tokens}
+        self.latents = LatentRows(spec, self.model.maps, **sizes, device=self.device, dtype=self.model_config.dtype)
         self.row_of: dict[str, int] = {}  # request id -> row, 0 without z
         self.free_rows = list(range(self.max_num_reqs, 0, -1))
 
-    def _init_model_kwargs(self, *args, **kwargs):
-        model_kwargs = super()._init_model_kwargs(*args, **kwargs)
-        return model_kwargs if self.latents is None else model_kwargs | self.latents.inputs()
-
     def _model_forward(self, *args, **kwargs):
         if self.latents is not None:
-            self._seat_requests()
+            kwargs |= self._latent_inputs()
         return super()._model_forward(*args, **kwargs)
 
-    def _seat_requests(self) -> None:
-        count = self.input_batch.num_reqs
-        ids = self.input_batch.req_ids[:count]
+    def _latent_inputs(self) -> dict[str, torch.Tensor | bool]:
+        """Nothing when no request in the batch has a z. The CPU runs eagerly, so what only slots need is left out without any."""
+        rows, count = self._seat_requests(), self.input_batch.num_reqs
+        if not rows.any():
+            return {}
+        scheduled = np.diff(self.query_start_loc.np[: count + 1])
+        self.latents.assign_tokens(torch.from_numpy(np.repeat(rows, scheduled)))
+        slots = self.latents.has_slots(rows, self.input_batch.num_computed_tokens_cpu[:count], scheduled)
+        return self.latents.inputs() | {"psa_slots": slots}
+
+    def _seat_requests(self) -> np.ndarray:
+        """Row of each request of the batch, int64 [requests]."""
+        ids = self.input_batch.req_ids[: self.input_batch.num_reqs]
         for gone in [r for r in self.row_of if r not in self.input_batch.req_id_to_index]:
             if row := self.row_of.pop(gone):
                 self.latents.clear(row)
@@ -61,8 +82,7 @@ class PsaRunner:
             self.row_of[new] = self.free_rows.pop() if Z_KEY in extra else 0
             if Z_KEY in extra:
                 self.latents.put(self.row_of[new], extra[Z_KEY], extra[FORK_KEY])
-        rows = np.array([self.row_of[r] for r in ids], dtype=np.int64)
-        self.latents.assign_tokens(torch.from_numpy(np.repeat(rows, np.diff(self.query_start_loc.np[: count + 1]))))
+        return np.array([self.row_of[r] for r in ids], dtype=np.int64)
 
     # A seeded request in a partial prefill: the runner rewinds its generator by offset, which CPU generators do not have.
     # Their state is put back after sampling instead, which means the same.

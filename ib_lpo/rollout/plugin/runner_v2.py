@@ -6,6 +6,7 @@ from vllm.v1.worker.gpu.model_states.default import DefaultModelState
 from vllm.v1.worker.gpu.sample.sampler import Sampler
 
 from ib_lpo.rollout.plugin.entropy import entropy, place
+from ib_lpo.rollout.plugin.parallel import own_kv_heads
 from ib_lpo.rollout.plugin.rows import FORK_KEY, Z_KEY, LatentRows
 
 
@@ -29,9 +30,9 @@ class PsaModelState(DefaultModelState):
     def __init__(self, vllm_config, model, encoder_cache, device):
         super().__init__(vllm_config, model, encoder_cache, device)
         self.latents: LatentRows | None = None
-        if model.spec.psa is not None:
-            sizes = {"capacity": self.max_num_reqs, "max_tokens": self.max_num_tokens}
-            self.latents = LatentRows(model.spec, model.psa, **sizes, device=device, dtype=self.dtype)
+        if model.spec.maps is not None:
+            sizes = {"heads": own_kv_heads(model.spec), "capacity": self.max_num_reqs, "max_tokens": self.max_num_tokens}
+            self.latents = LatentRows(model.spec, model.maps, **sizes, device=device, dtype=self.dtype)
 
     def add_request(self, req_index, new_req_data) -> None:
         super().add_request(req_index, new_req_data)

@@ -8,7 +8,7 @@ are digits with which the slot placeholders of a branch spell a handle, so that 
 from dataclasses import asdict, dataclass
 
 from ib_lpo.latent.config import LatentConfig
-from ib_lpo.latent.psa import PsaShape
+from ib_lpo.latent.injection import MapShape
 from ib_lpo.rollout.config import RESERVED_ROWS
 
 CONFIG_KEY = "ib_lpo"
@@ -16,10 +16,10 @@ CONFIG_KEY = "ib_lpo"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PluginSpec:
-    """Vocabulary layout, and PSA when latents are on."""
+    """Vocabulary layout, and how z acts when latents are on."""
 
     vocab: int  # rows of the model's own vocabulary
-    psa: PsaShape | None  # None: latent.kind is none
+    maps: MapShape | None  # None: latent.kind is none
     gate: str = "constant"
     gamma0: float = 0.0
     tau: float = 1.0
@@ -27,15 +27,17 @@ class PluginSpec:
     @classmethod
     def of(cls, hf_config, latent: LatentConfig) -> "PluginSpec":
         psa = latent.psa
-        shape = None if latent.kind == "none" else PsaShape.of(hf_config, psa, latent.dim)
-        return cls(vocab=hf_config.vocab_size, psa=shape, gate=psa.gate, gamma0=psa.gamma0, tau=psa.tau)
+        shape = None if latent.kind == "none" else MapShape.of(hf_config, latent)
+        return cls(vocab=hf_config.vocab_size, maps=shape, gate=psa.gate, gamma0=psa.gamma0, tau=psa.tau)
 
     @classmethod
     def from_config(cls, hf_config) -> "PluginSpec":
         """Read back what `overrides` stored."""
         stored = dict(getattr(hf_config, CONFIG_KEY))
-        if stored["psa"] is not None:
-            stored["psa"] = PsaShape(**{**stored["psa"], "layers": tuple(stored["psa"]["layers"])})
+        if stored["maps"] is not None:
+            gates = stored["maps"]["layer_gates"]
+            tuples = {"layers": tuple(stored["maps"]["layers"]), "layer_gates": None if gates is None else tuple(gates)}
+            stored["maps"] = MapShape(**stored["maps"] | tuples)
         return cls(**stored)
 
     def overrides(self, architecture: str) -> dict:
@@ -52,4 +54,4 @@ class PluginSpec:
 
     @property
     def k_slots(self) -> int:
-        return 0 if self.psa is None else self.psa.k_slots
+        return 0 if self.maps is None else self.maps.k_slots

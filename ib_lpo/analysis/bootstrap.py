@@ -1,0 +1,25 @@
+"""Bootstrap intervals of paired differences; pure."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A mean with its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def excludes_zero(self) -> bool:
+        return self.low > 0 or self.high < 0
+
+
+def bootstrap(values: np.ndarray, *, resamples: int, rng: np.random.Generator) -> Estimate:
+    """Mean of values [N] and the percentile interval of means of N drawn with replacement. N >= 1."""
+    drawn = rng.integers(len(values), size=(resamples, len(values)))
+    low, high = np.quantile(values[drawn].mean(1), [0.025, 0.975])
+    return Estimate(mean=float(values.mean()), low=float(low), high=float(high))

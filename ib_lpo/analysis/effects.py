@@ -1,0 +1,96 @@
+"""What z does to branches: measures per fork, and their paired differences from the control."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ib_lpo import seeds
+from ib_lpo.analysis.bootstrap import Estimate, bootstrap
+from ib_lpo.analysis.diversity import answer_entropy, distinct, ngrams, pairwise_distance
+from ib_lpo.analysis.forks import StudiedFork
+from ib_lpo.analysis.variants import CONTROL
+from ib_lpo.latent.encoders import PrefixEncoder
+from ib_lpo.manifest import Manifest
+from ib_lpo.scoring.answer_span import Decode
+from ib_lpo.scoring.answer_text import find_answer
+from ib_lpo.scoring.grades import Grade
+from ib_lpo.tree import Verdict
+
+MEASURES = {
+    "distance": "mean pairwise embedding distance (1 - cosine)",
+    "distinct_4": "distinct-4 at equal tokens",
+    "answer_entropy": "answer entropy, nats",
+    "accuracy": "accuracy",
+    "answered": "share of branches with an answer",
+    "tokens": "new tokens per branch",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Branch:
+    """One branch of a studied fork."""
+
+    fork: str
+    token_ids: np.ndarray  # int32, new tokens
+    text: str  # of the new tokens
+    answer: str | None  # of the whole response
+    verdict: Verdict
+
+
+Grown = Mapping[str, list[list[Branch]]]
+"""Branches by variant, then by fork."""
+
+
+def read_branches(
+    forks: list[StudiedFork], token_ids: list[list[np.ndarray]], decode: Decode, grade: Callable[[list[tuple[str, str]]], list[Grade]]
+) -> list[list[Branch]]:
+    """Branches, with answers and verdicts of whole responses; token_ids by fork."""
+    whole = [[decode([*fork.shared_ids.tolist(), *ids.tolist()]) for ids in of] for fork, of in zip(forks, token_ids, strict=True)]
+    golds = [fork.question.answer for fork in forks]
+    grades = iter(grade([(text, gold) for texts, gold in zip(whole, golds, strict=True) for text in texts]))
+    found = []
+    for fork, of, texts in zip(forks, token_ids, whole, strict=True):
+        stated = [find_answer(text) for text in texts]
+        answers = [None if one is None else one.expression for one in stated]
+        found.append(
+            [
+                Branch(fork=fork.id, token_ids=ids, text=decode(ids.tolist()), answer=answer, verdict=next(grades).verdict)
+                for ids, answer in zip(of, answers, strict=True)
+            ]
+        )
+    return found
+
+
+def measure(grown: Grown, encoder: PrefixEncoder) -> dict[str, dict[str, np.ndarray]]:
+    """Measures [forks] by variant. distinct_4 of a fork is taken at the 4-grams of its shortest variant."""
+    counts = {name: [ngrams([branch.token_ids.tolist() for branch in of], 4) for of in forks] for name, forks in grown.items()}
+    sizes = [max(1, min(sum(c[i].values()) for c in counts.values())) for i in range(len(next(iter(grown.values()))))]
+    return {name: _of_variant(forks, counts[name], sizes, encoder) for name, forks in grown.items()}
+
+
+def _of_variant(forks: list[list[Branch]], counts: list, sizes: list[int], encoder: PrefixEncoder) -> dict[str, np.ndarray]:
+    features = encoder([branch.token_ids for of in forks for branch in of]).numpy().reshape(len(forks), len(forks[0]), -1)
+    right = [[branch.verdict is Verdict.CORRECT for branch in of] for of in forks]
+    return {
+        "distance": np.array([pairwise_distance(of) for of in features]),
+        "distinct_4": np.array([distinct(c, size) if c else np.nan for c, size in zip(counts, sizes, strict=True)]),
+        "answer_entropy": np.array([answer_entropy([branch.answer for branch in of]) for of in forks]),
+        "accuracy": np.array([np.mean(of) for of in right]),
+        "answered": np.array([np.mean([branch.answer is not None for branch in of]) for of in forks]),
+        "tokens": np.array([np.mean([len(branch.token_ids) for branch in of]) for of in forks]),
+    }
+
+
+def differences(measured: dict[str, dict[str, np.ndarray]], manifest: Manifest) -> dict[str, dict[str, Estimate]]:
+    """Variant minus control per fork, mean with interval, by variant; the control's own means stand under its name."""
+    resamples, seed = manifest.analysis.latent.resamples, manifest.seed
+    found: dict[str, dict[str, Estimate]] = {}
+    for name, values in measured.items():
+        base = {key: np.zeros(len(column)) for key, column in values.items()} if name == CONTROL else measured[CONTROL]
+        found[name] = {}
+        for key in MEASURES:
+            gap = values[key] - base[key]
+            rng = seeds.generator(seed, "analysis", "bootstrap", key)
+            found[name][key] = bootstrap(gap[np.isfinite(gap)], resamples=resamples, rng=rng)
+    return found

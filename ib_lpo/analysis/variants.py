@@ -1,0 +1,85 @@
+"""What is compared at every fork: without z, with z as the manifest has it, and with one thing changed at a time."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from ib_lpo import seeds
+from ib_lpo.analysis.forks import StudiedFork
+from ib_lpo.analysis.serving import Serving, serving
+from ib_lpo.latent.sampler import LatentRequest, LatentSampler
+from ib_lpo.manifest import Manifest
+from ib_lpo.rollout.request import Generation, GenerationRequest
+
+CONTROL, TRAINED = "no z", "z"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """A way to make the K branches of a fork."""
+
+    name: str
+    manifest: Manifest  # with the latent section that the variant stands for
+    with_z: bool
+    temperature: float  # of sampling
+
+    @property
+    def engine_settings(self) -> dict[str, Any]:
+        """What an engine is built from; variants that agree in it share one."""
+        latent = self.manifest.latent
+        return {"weights": latent.weights, "psa": latent.psa.model_dump()}
+
+
+def variants(manifest: Manifest) -> list[Variant]:
+    """Control first, then the manifest's own z; those that share an engine stand together."""
+    chosen, latent, usual = manifest.analysis.latent, manifest.latent, manifest.rollout.temperature
+
+    def changed(name: str, *, with_z: bool = True, sampling: float = usual, psa: dict | None = None, **update: Any) -> Variant:
+        update |= {} if psa is None else {"psa": latent.psa.model_copy(update=psa)}
+        varied = manifest.model_copy(update={"latent": latent.model_copy(update=update)})
+        return Variant(name=name, manifest=varied, with_z=with_z, temperature=sampling)
+
+    return [
+        changed(CONTROL, with_z=False),
+        *(changed(f"no z, sampling temperature {t:g}", with_z=False, sampling=t) for t in chosen.sampling_temperatures),
+        changed(TRAINED),
+        *(changed(f"z, {draw}", draw=draw) for draw in chosen.draws if draw != latent.draw),
+        *(changed(f"z, prior temperature {t:g}", temperature=t) for t in chosen.prior_temperatures if t != latent.temperature),
+        *(changed(f"z, gamma0 {g:g}", psa={"gamma0": g}) for g in chosen.gamma0 if g != latent.psa.gamma0),
+        *(changed(f"z, tau {t:g}", psa={"tau": t}) for t in chosen.tau if t != latent.psa.tau),
+        changed("z ~ N(0, I), untrained maps", kind="normal", weights=None),
+    ]
+
+
+def branches(forks: list[StudiedFork], compared: list[Variant]) -> Iterator[tuple[Variant, dict[str, Generation]]]:
+    """The branches of all forks under each variant, by "<fork>/b<k>". Branch k has the same sampling seed under all of them."""
+    for _, group in groupby(compared, key=lambda variant: variant.engine_settings):
+        members = list(group)
+        with serving(members[0].manifest) as engine:
+            for variant in members:
+                yield variant, _grow(variant, forks, engine)
+
+
+def _grow(variant: Variant, forks: list[StudiedFork], engine: Serving) -> dict[str, Generation]:
+    manifest, settings = variant.manifest, variant.manifest.analysis.latent
+    count, seed = settings.branches, manifest.seed
+    latents: list[list[np.ndarray | None]] = [[None] * count] * len(forks)
+    if variant.with_z:
+        asked = [LatentRequest(prefix_ids=f.prefix_ids, count=count, seed=seeds.derive(seed, "analysis", "latents", f.id)) for f in forks]
+        latents = LatentSampler(manifest).sample(asked)
+    requests = [
+        GenerationRequest(
+            id=f"{fork.id}/b{k}",
+            prefix_ids=fork.prefix_ids,
+            max_new_tokens=settings.tokens,
+            seed=seeds.derive(seed, "analysis", "branch", fork.id, k),
+            temperature=variant.temperature,
+            latent=z,
+        )
+        for fork, zs in zip(forks, latents, strict=True)
+        for k, z in enumerate(zs)
+    ]
+    return engine.run(requests)

@@ -1,0 +1,43 @@
+"""The evidence lower bound of a conditional VAE and its annealing; pure.
+
+    loss = mean over pairs of [ -log p(s|c, z) ] + beta * sum over dimensions of max(free_bits, mean over pairs of KL_d),   z ~ q(z|c, s)
+
+with KL(q(z|c,s) || p(z|c)), in this direction (method.md section 1). Everything is in nats per pair.
+"""
+
+from torch import Tensor
+
+
+def beta_at(step: int, *, steps: int, top: float, cycles: int, ramp: float) -> float:
+    """beta of optimiser step `step` (1..steps): in each cycle it rises linearly from near 0 for the share `ramp`, then stays at `top`.
+
+    The last step always has `top`; with as many cycles as steps, all have.
+    """
+    into = 1 - (-step * cycles) % steps / steps  # share of its cycle that ends with this step, in (0, 1]
+    return top if into >= ramp else top * into / ramp
+
+
+def divergence(kl: Tensor, *, beta: float, free_bits: float) -> Tensor:
+    """The second term of the loss. kl [N, dim], nats."""
+    return beta * kl.mean(0).clamp_min(free_bits).sum()
+
+
+def active_units(gap: Tensor, threshold: float = 0.01) -> int:
+    """Dimensions whose posterior mean says something that the prior does not know: Var over pairs of `gap` above `threshold`.
+
+    gap [N, dim], (mu_q - mu_p) / sigma_p, N >= 2. Under the prior N(0, I) this is the definition of Burda et al. (arXiv 1509.00519); z has
+    no scale of its own where sigma_p is learnt.
+    """
+    return int((gap.var(0) > threshold).sum())
+
+
+def collapse(report: dict[str, float], *, min_active_units: int, min_use: float) -> str | None:
+    """Why the latent is of no use, or None."""
+    if report["active_units"] < min_active_units:
+        return f"{report['active_units']:.0f} active dimensions, fewer than latent_fit.min_active_units={min_active_units}"
+    if not report["use_of_z"] > min_use:
+        return (
+            f"a pair's own z explains its target by {report['use_of_z']:.3f} nats better than another pair's z does, not more than "
+            f"latent_fit.min_use={min_use:g}"
+        )
+    return None

@@ -1,0 +1,122 @@
+"""`ib-lpo latent fit`: train the CVAE, and with objective lm the maps of z, on (question, solution) pairs before RL.
+
+    runs/<name>-latent/   latent.safetensors  latent.json        the result, which `latent.weights` takes
+                          metrics.jsonl  manifest.yaml  wandb/   one line per step; held-out reports under `held_out/`
+                          checkpoints/step-000100/               a killed fit goes on from the newest complete one, bit for bit on a CPU
+
+A latent that has collapsed is an error, and no result is written.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from rich import get_console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from ib_lpo.errors import UserError
+from ib_lpo.fleet.local import LocalFleet
+from ib_lpo.fleet.placement import resolve_device
+from ib_lpo.latent.encoders import build_encoder
+from ib_lpo.latent.fitting.elbo import collapse
+from ib_lpo.latent.fitting.pairs import Pair, PairStream
+from ib_lpo.latent.fitting.trainer import Trainer
+from ib_lpo.latent.store import save_latent
+from ib_lpo.learner.checkpoint import newest_complete, write_checkpoint
+from ib_lpo.manifest import Manifest
+from ib_lpo.policy.load import load_tokenizer
+from ib_lpo.previous import require_same, set_aside
+from ib_lpo.progress import say
+from ib_lpo.tracking import Tracker
+
+Report = dict[str, float | list[float]]
+_FIXED = {"seed", "model", "data", "latent", "latent_fit", "learner", "rollout"}  # sections that a fit depends on
+_SCALED_BY = 8  # steps whose pairs measure how encodings are spread
+
+
+def fit(manifest: Manifest, *, resume: bool = False) -> Report:
+    """Fit, save, and return the last held-out report. Raises UserError, for a collapsed latent too."""
+    directory, config = manifest.latent_dir, manifest.latent_fit
+    found = _found(manifest, directory) if resume else None
+    stream = PairStream(manifest, load_tokenizer(manifest.model))
+    device = resolve_device(manifest.cluster, LocalFleet())
+    trainer = Trainer(manifest, build_encoder(manifest.latent.encoder, manifest.model, device), device)
+    done = _begin(trainer, stream, found)
+    if not resume:
+        set_aside(directory)
+    held_out = _flat(stream.held_out())
+    say(
+        f"latent fit {manifest.name} from step {done} of {config.steps} on {device}: objective {config.objective}, injection "
+        f"{manifest.latent.injection}, {len(held_out)} pairs held out, {stream.unsplit + stream.repeated} solutions left out "
+        f"({stream.unsplit} without a step boundary, {stream.repeated} whose question is held out)"
+    )
+    report: Report | None = None
+    with Tracker(directory, manifest, resume_from=done or None) as tracker, _bar() as bar:
+        task = bar.add_task("fit", total=config.steps, completed=done, shown="")
+        for number in range(done + 1, config.steps + 1):
+            pairs = _flat(stream.step(number))
+            metrics = trainer.step(number, pairs) | {"pairs": float(len(pairs)), "cut_targets": float(sum(pair.cut for pair in pairs))}
+            line = {f"fit/{name}": value for name, value in metrics.items()}
+            due = number % config.every == 0 or number == config.steps
+            if due:
+                report = trainer.report(held_out)
+                line |= {f"held_out/{name}": value for name, value in report.items() if not isinstance(value, list)}
+                say(_line(number, report))
+            tracker.log(number, line)
+            bar.update(task, advance=1, shown=f"elbo {metrics['elbo']:.1f}  kl {metrics['kl']:.2f}")
+            if due:
+                write_checkpoint(directory / "checkpoints", number, trainer.save, {"step": number}, keep=1)
+    report = report or trainer.report(held_out)
+    _require_alive(manifest, report)
+    _save(manifest, directory, trainer, report)
+    return report
+
+
+def _found(manifest: Manifest, directory: Path) -> tuple[Path, dict[str, Any]] | None:
+    """The newest checkpoint and its state. Raises UserError unless it is of the same fit."""
+    found = newest_complete(directory / "checkpoints")
+    if found is not None:
+        require_same(manifest, directory / "manifest.yaml", may_change=Manifest.model_fields.keys() - _FIXED)
+    return found
+
+
+def _begin(trainer: Trainer, stream: PairStream, found: tuple[Path, dict[str, Any]] | None) -> int:
+    """Steps done: those of the checkpoint, or 0 with encodings standardised."""
+    if found is None:
+        trainer.scale(_flat([pairs for number in range(1, _SCALED_BY + 1) for pairs in stream.step(number)]))
+        return 0
+    checkpoint, state = found
+    trainer.load(checkpoint)
+    return state["step"]
+
+
+def _require_alive(manifest: Manifest, report: Report) -> None:
+    config = manifest.latent_fit
+    if cause := collapse(report, min_active_units=config.min_active_units, min_use=config.min_use):
+        raise UserError(
+            f"the latent has collapsed: {cause}. It was not saved. Raise latent_fit.free_bits or latent_fit.steps, lower latent_fit.beta, "
+            "inject more layers or slots (latent.psa), or raise latent.psa.init_std"
+        )
+
+
+def _save(manifest: Manifest, directory: Path, trainer: Trainer, report: Report) -> None:
+    facts = report | {"objective": manifest.latent_fit.objective, "steps": manifest.latent_fit.steps}
+    maps, networks = trainer.objective.maps, trainer.cvae.state_dict()
+    save_latent(directory, networks=networks, shape=trainer.shape, encoder=manifest.latent.encoder, maps=maps, report=facts)
+    say(f"saved: {directory}; train with latent.kind=cvae latent.weights={directory}")
+
+
+def _flat(solutions: list[list[Pair]]) -> list[Pair]:
+    return [pair for pairs in solutions for pair in pairs]
+
+
+def _line(number: int, report: Report) -> str:
+    shown = ("elbo", "kl", "nll", "nll_without", "nll_prior", "use_of_z")
+    numbers = "  ".join(f"{name.replace('_', ' ')} {report[name]:.2f}" for name in shown)
+    return f"step {number:>5} held out  {numbers} ± {report['use_of_z_error']:.2f}  active units {report['active_units']:.0f}"
+
+
+def _bar() -> Progress:
+    """Shown on a terminal alone; a log has the held-out lines."""
+    console = get_console()
+    columns = (MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[shown]}"), TimeElapsedColumn(), TimeRemainingColumn())
+    return Progress(TextColumn("fit"), *columns, console=console, disable=not console.is_terminal)

@@ -1,0 +1,160 @@
+"""The trained latent on disk: a directory with latent.safetensors and latent.json, written by `ib-lpo latent fit`.
+
+    latent.safetensors   cvae.* (latent/cvae.py), maps.* (of the injection; absent for objective lars)
+    latent.json          sizes, encoder and injection that they fit, and what the fit reports
+
+Nothing of it is used unless it fits the manifest: sizes, injected layers and encoder are compared, not assumed. latent.json is taken away
+first and written last, so that a crash leaves a pair of one fit or one that is refused, never half of each.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ib_lpo.errors import UserError
+from ib_lpo.latent.config import EncoderConfig
+from ib_lpo.latent.injection import MAPS, LatentMaps, MapShape
+from ib_lpo.manifest import Manifest
+from ib_lpo.seeds import derive
+from ib_lpo.tracking import replace_text
+
+_TENSORS, _FACTS = "latent.safetensors", "latent.json"
+_CVAE = "cvae."  # what the names of the networks begin with
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CvaeShape:
+    """Sizes of the CVAE's networks."""
+
+    dim: int  # of z
+    features: int  # of an encoded text
+    hidden: int
+
+
+def save_latent(
+    directory: Path,
+    *,
+    networks: dict[str, Tensor],
+    shape: CvaeShape,
+    encoder: EncoderConfig,
+    maps: LatentMaps | None,
+    report: dict[str, Any],
+) -> None:
+    """Write both files. `networks`: the state of the Cvae; `report`: what the fit found, for readers."""
+    directory.mkdir(parents=True, exist_ok=True)
+    tensors = {f"{_CVAE}{name}": tensor for name, tensor in networks.items()} | (
+        {} if maps is None else {f"{MAPS}{name}": tensor for name, tensor in maps.state_dict().items()}
+    )
+    sizes = {field: getattr(shape, field) for field in shape.__slots__}
+    facts = {"cvae": sizes, "encoder": encoder.model_dump(mode="json"), "maps": None if maps is None else _sizes(maps.shape)}
+    partial = directory / f".{_TENSORS}.partial"
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial)
+    with partial.open("rb") as written:
+        os.fsync(written.fileno())
+    (directory / _FACTS).unlink(missing_ok=True)
+    partial.replace(directory / _TENSORS)
+    replace_text(directory / _FACTS, json.dumps(facts | {"report": report}, indent=1))
+
+
+def load_cvae(manifest: Manifest) -> tuple[CvaeShape, dict[str, Tensor]]:
+    """Sizes and state of the Cvae in `latent.weights`. Raises UserError unless dimension and encoder are the manifest's."""
+    directory, latent = manifest.latent.weights, manifest.latent
+    facts = _facts(directory)
+    try:
+        shape, trained = CvaeShape(**facts["cvae"]), EncoderConfig.model_validate(facts["encoder"])
+    except (TypeError, ValidationError) as error:
+        raise _unusable(directory, error) from None
+    if shape.dim != latent.dim:
+        raise UserError(f"latent.dim={latent.dim}: the prior in {str(directory)!r} has dimension {shape.dim}; set latent.dim to that")
+    for key in ("kind", "window"):
+        if getattr(trained, key) != getattr(latent.encoder, key):
+            raise UserError(
+                f"latent.encoder.{key}={getattr(latent.encoder, key)}: the prior in {str(directory)!r} was trained with "
+                f"{getattr(trained, key)}; set latent.encoder.{key} to that"
+            )
+    tensors = _tensors(directory)
+    return shape, {name.removeprefix(_CVAE): tensor for name, tensor in tensors.items() if name.startswith(_CVAE)}
+
+
+def build_maps(manifest: Manifest, shape: MapShape, dtype: torch.dtype) -> LatentMaps:
+    """The maps, frozen: from `latent.weights` where that holds some, else drawn from the manifest's seed. Raises UserError for misfits."""
+    maps = untrained_maps(manifest, shape)
+    if has_maps(manifest, shape):
+        directory = manifest.latent.weights
+        stored = _tensors(directory).items()
+        restore(maps, {name.removeprefix(MAPS): tensor for name, tensor in stored if name.startswith(MAPS)}, directory)
+    return maps.to(dtype)
+
+
+def restore(network: nn.Module, tensors: dict[str, Tensor], directory: Path) -> None:
+    """Load `tensors` of `directory` into `network`. Raises UserError when they are not those it has."""
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:  # names or shapes
+        raise _unusable(directory, error) from None
+
+
+def untrained_maps(manifest: Manifest, shape: MapShape) -> LatentMaps:
+    """Maps drawn from the manifest's seed, frozen, float32."""
+    maps = LatentMaps(shape).requires_grad_(False)
+    maps.reset(std=manifest.latent.psa.init_std, seed=derive(manifest.seed, "psa"))
+    return maps
+
+
+def has_maps(manifest: Manifest, shape: MapShape) -> bool:
+    """Whether `latent.weights` holds trained maps. Raises UserError when they are of another shape. Reads headers alone."""
+    directory = manifest.latent.weights
+    stored = None if directory is None else _facts(directory)["maps"]
+    if stored is None:
+        return False
+    wanted = _sizes(shape)
+    for key, value in wanted.items():
+        if stored.get(key) != value:
+            raise UserError(
+                f"latent.weights={str(directory)!r}: its maps have {key}={stored.get(key)}, this model with latent.dim, latent.injection "
+                f"and latent.psa as set needs {value}; use the model and the settings it was fitted with"
+            )
+    return True
+
+
+def read_report(directory: Path) -> dict[str, Any]:
+    """What the fit found at its end. Raises UserError without a fitted latent."""
+    return _facts(directory)["report"]
+
+
+def _sizes(shape: MapShape) -> dict[str, Any]:
+    """What trained maps depend on, as JSON gives it back. Gates act outside of them."""
+    sizes = {field: getattr(shape, field) for field in shape.__slots__ if field != "layer_gates"}
+    return sizes | {"layers": list(shape.layers)}
+
+
+def _facts(directory: Path) -> dict[str, Any]:
+    try:
+        facts = json.loads((directory / _FACTS).read_text())
+        return {key: facts[key] for key in ("cvae", "encoder", "maps", "report")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _unusable(directory, error) from None
+
+
+def _tensors(directory: Path) -> dict[str, Tensor]:
+    try:
+        with safe_open(directory / _TENSORS, framework="pt") as stored:
+            return {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise _unusable(directory, error) from None
+
+
+def _unusable(directory: Path, error: Exception) -> UserError:
+    cause = " ".join(str(error).split())[:200]
+    return UserError(
+        f"latent.weights={str(directory)!r}: no usable {_FACTS} and {_TENSORS} there ({type(error).__name__}: {cause}); give a directory "
+        "that `ib-lpo latent fit` wrote, or remove the key"
+    )
