@@ -26,8 +26,10 @@ endif
 SMOKE := configs/smoke$(if $(filter cuda,$(DEVICE)),-gpu).yaml
 TINY := .cache/models/tiny-qwen3
 SMOLLM2 := .cache/models/smollm2-135m-instruct
+LATENT := configs/smollm2-135m-gsm8k.yaml
+WEAK := latent_fit.min_use=-100 latent_fit.min_active_units=0
 
-.PHONY: help setup smoke test lint format bench bench-learner bench-verifier study-estimators smollm2 doctor pins clean
+.PHONY: help setup smoke test lint format bench bench-rollout bench-learner bench-verifier study-estimators study-latent smollm2 doctor pins clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -50,8 +52,10 @@ format: $(ENV)  ## apply ruff's format and its safe fixes
 	$(PYTHON) -m ruff check --fix .
 	$(PYTHON) -m ruff format .
 
-bench: $(ENV)  ## measure what PSA, entropies and the prefix cache cost and save
-	$(PYTHON) tools/bench.py
+bench: bench-rollout bench-learner bench-verifier  ## every measurement below
+
+bench-rollout: $(ENV)  ## measure what PSA and entropies cost, what branching together and the prefix cache save
+	$(PYTHON) tools/bench_rollout.py
 
 bench-learner: $(ENV)  ## measure the loss step against TRL, tree packing against flat, and the log-probs' memory
 	$(PYTHON) tools/bench_learner.py
@@ -62,6 +66,15 @@ bench-verifier: $(ENV)  ## measure what the verifier grades per second and core,
 study-estimators: $(ENV)  ## compare the estimators of S_IB on four written solutions and on sampled ones of GSM8K
 	$(PYTHON) tools/fetch_smollm2.py --out $(SMOLLM2)
 	$(PYTHON) tools/study_estimators.py --model $(SMOLLM2)
+
+study-latent: $(ENV)  ## fit latents of three injections to SmolLM2, and compare branches with z and without on GSM8K; hours on a CPU
+	$(PYTHON) tools/fetch_smollm2.py --out $(SMOLLM2)
+	$(PYTHON) tools/fetch_minilm.py
+	$(PYTHON) tools/fetch_gsm8k.py
+	$(PYTHON) -m ib_lpo latent fit $(LATENT) --resume
+	$(PYTHON) -m ib_lpo latent fit $(LATENT) $(WEAK) latent.injection=input name=smollm2-135m-gsm8k-input --resume
+	$(PYTHON) -m ib_lpo latent fit $(LATENT) $(WEAK) latent.injection=softmax name=smollm2-135m-gsm8k-softmax --resume
+	$(PYTHON) -m ib_lpo analyze latent $(LATENT)
 
 smollm2: $(ENV)  ## fetch SmolLM2-135M-Instruct and train it on one-digit sums
 	$(PYTHON) tools/fetch_smollm2.py --out $(SMOLLM2)

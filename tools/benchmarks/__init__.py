@@ -1,1 +1,1 @@
-"""The measures of tools/bench.py: variants that alternate in one process, compared by their medians."""
+"""The measures of tools/bench_rollout.py: variants that alternate in one process, compared by their medians."""

@@ -6,51 +6,69 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import Qwen3ForCausalLM
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
 from benchmarks.compare import clock
 from benchmarks.network import qwen3
-from ib_lpo.latent.psa import PsaMaps, PsaShape
-from ib_lpo.manifest import validate
+from ib_lpo.latent.injection import MAPS, LatentMaps, MapShape
+from ib_lpo.manifest import Manifest, validate
 from ib_lpo.rollout.engine import RolloutEngine
-from ib_lpo.rollout.request import GenerationRequest
+from ib_lpo.rollout.request import Generation, GenerationRequest
 from ib_lpo.weights.bucket import pack
 
-VOCAB, DIM, TEMPERATURE = 32_000, 128, 0.9
+VOCAB, LAYERS, DIM, TEMPERATURE = 32_000, 8, 128, 0.9
+SHORT_VOCAB = 1024  # with it the output layer takes the 10 % of the multiplications that it takes in Qwen2.5-7B
 RUNNING, CONTEXT, KV_CACHE_GB, GPU_SHARE = 32, 1024, 0.3, 0.15
 
 
-def save_policy(directory: Path) -> None:
-    """A random Qwen3 of 14 M parameters: hidden 256, 8 layers, 4 heads of 64, 2 of them for keys, vocabulary 32,000."""
-    torch.manual_seed(0)
-    config = qwen3(vocabulary=VOCAB, layers=8, context=2 * CONTEXT)
-    Qwen3ForCausalLM(config).save_pretrained(directory)
+def policy(folder: Path, *, vocabulary: int = VOCAB, layers: int = LAYERS, ends: bool = True) -> Path:
+    """Directory of a random Qwen3 (hidden 256, 4 heads of 64, 2 of them for keys), made at its first use. With the defaults it has 14 M
+    parameters. Id 1 ends a response, unless `ends` is false: then every response is as long as it may be."""
+    directory = folder / f"{vocabulary}-{layers}-{ends}"
+    if not directory.exists():
+        torch.manual_seed(0)
+        config = qwen3(vocabulary=vocabulary, layers=layers, context=2 * CONTEXT)
+        config.eos_token_id = config.eos_token_id if ends else None
+        Qwen3ForCausalLM(config).save_pretrained(directory)
+        words = Tokenizer(WordLevel({"<pad>": 0, "<end>": 1}, unk_token="<pad>"))  # no text is ever read or written here
+        PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", eos_token="<end>").save_pretrained(directory)
+    return directory
+
+
+def settings(directory: Path, *, rollout: dict | None = None, branching: dict | None = None, **latent) -> Manifest:
+    """A manifest over the policy in `directory`; `latent` is that section, the other two add to what is set here."""
+    sizes = {
+        "max_prompt_tokens": CONTEXT,
+        "max_response_tokens": CONTEXT // 2,
+        "max_running": RUNNING,
+        "kv_cache_gb": KV_CACHE_GB,
+        "gpu_memory_fraction": GPU_SHARE,
+        "temperature": TEMPERATURE,
+    }
+    return validate(
+        {
+            "name": "bench",
+            "steps": 1,
+            "model": {"path": str(directory)},
+            "rollout": sizes | (rollout or {}),
+            "branching": branching or {},
+            "latent": {"dim": DIM, **latent},
+        }
+    )
 
 
 @contextmanager
-def rollout_engine(directory: Path, device: str, **latent) -> Iterator[RolloutEngine]:
-    """A RolloutEngine that serves the policy in `directory`; `latent` is that section of the manifest."""
-    values = {
-        "name": "bench",
-        "steps": 1,
-        "model": {"path": str(directory)},
-        "rollout": {
-            "max_prompt_tokens": CONTEXT,
-            "max_response_tokens": CONTEXT // 2,
-            "max_running": RUNNING,
-            "kv_cache_gb": KV_CACHE_GB,
-            "gpu_memory_fraction": GPU_SHARE,
-        },
-        "latent": {"dim": DIM, **latent},
-    }
-    manifest = validate(values)
+def rollout_engine(manifest: Manifest, device: str) -> Iterator[RolloutEngine]:
+    """A RolloutEngine of a manifest made by `settings`, with the policy's weights and random maps published to it."""
     engine = RolloutEngine(manifest, 0, device)
-    model = Qwen3ForCausalLM.from_pretrained(directory)
+    model = Qwen3ForCausalLM.from_pretrained(manifest.model.path)
     tensors = list(model.named_parameters())
     if manifest.latent.kind != "none":
-        maps = PsaMaps(PsaShape.of(model.config, manifest.latent.psa, DIM))
+        maps = LatentMaps(MapShape.of(model.config, manifest.latent))
         maps.reset(std=manifest.latent.psa.init_std, seed=0)
-        tensors += [("psa.kv", maps.kv), ("psa.norm", maps.norm)]
+        tensors += [(MAPS + name, parameter) for name, parameter in maps.named_parameters()]
     engine.begin_update(0)
     for bucket in pack(tensors, 16_000_000):
         engine.load_bucket(bucket)
@@ -73,6 +91,23 @@ def stock_engine(directory: Path, device: str) -> Iterator:
     engine.engine_core.shutdown()
 
 
+@contextmanager
+def forwarded(engine: RolloutEngine) -> Iterator[list[int]]:
+    """A list that grows by the number of tokens that vLLM's scheduler hands to the model in every iteration."""
+    scheduler, counts = engine._engine.engine_core.engine_core.scheduler, []
+
+    def schedule(*args, **kwargs):
+        scheduled = type(scheduler).schedule(scheduler, *args, **kwargs)
+        counts.append(scheduled.total_num_scheduled_tokens)
+        return scheduled
+
+    scheduler.schedule = schedule
+    try:
+        yield counts
+    finally:
+        del scheduler.schedule
+
+
 def requests(prefixes: list[np.ndarray], *, tokens: int, rng: np.random.Generator, latent: bool) -> list[GenerationRequest]:
     """One request per prefix; with `latent`, each has a z ~ N(0, I) of its own."""
     return [
@@ -89,14 +124,20 @@ def requests(prefixes: list[np.ndarray], *, tokens: int, rng: np.random.Generato
 
 
 def random_prefixes(rng: np.random.Generator, count: int, length: int) -> list[np.ndarray]:
-    return list(rng.integers(2, VOCAB, size=(count, length), dtype=np.int32))
+    return list(rng.integers(2, SHORT_VOCAB, size=(count, length), dtype=np.int32))
+
+
+def finish(engine: RolloutEngine, asked: list[GenerationRequest]) -> list[Generation]:
+    """Everything that was asked for, in the order in which it finished."""
+    generations, waiting = [], asked
+    while len(generations) < len(asked):
+        generations += engine.advance(waiting)
+        waiting = []
+    return generations
 
 
 def run(engine: RolloutEngine, asked: list[GenerationRequest], device: str) -> tuple[int, float]:
     """Generated tokens, and the seconds they took."""
-    started, tokens, finished = clock(device), 0, 0
-    waiting = asked
-    while finished < len(asked):
-        generations = engine.advance(waiting)
-        finished, tokens, waiting = finished + len(generations), tokens + sum(len(g.token_ids) for g in generations), []
+    started = clock(device)
+    tokens = sum(len(generation.token_ids) for generation in finish(engine, asked))
     return tokens, clock(device) - started

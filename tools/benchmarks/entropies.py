@@ -12,7 +12,7 @@ from ib_lpo.rollout.plugin.entropy import entropy
 SHAPE, CALLS = (32, 151_936), 5
 
 
-def entropy_function(directory: Path, device: str, rounds: int) -> Comparison:
+def entropy_function(folder: Path, device: str, rounds: int) -> list[Comparison]:
     """Logits float32 [32, 151936], a Qwen vocabulary: vLLM's own log_softmax, the entropy taken from it, and ours."""
     from vllm.v1.sample.sampler import Sampler
 
@@ -33,4 +33,4 @@ def entropy_function(directory: Path, device: str, rounds: int) -> Comparison:
         "our entropy": lambda: milliseconds(entropy),
         "entropy from vLLM's log_softmax": lambda: milliseconds(from_log_softmax),
     }
-    return alternate("entropy of logits [32, 151936]", "ms", variants, rounds)
+    return [alternate("entropy of logits [32, 151936]", "ms", variants, rounds)]

@@ -15,7 +15,6 @@ from vllm.model_executor.models.llama import LlamaDecoderLayer
 from vllm.model_executor.models.qwen2 import Qwen2DecoderLayer
 from vllm.model_executor.models.qwen3 import Qwen3DecoderLayer
 from vllm.model_executor.models.utils import extract_layer_index
-from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend
 
 from ib_lpo.rollout.plugin.spec import PluginSpec
 
@@ -56,6 +55,8 @@ class _PsaLayer:
         inner = self.self_attn
         self.pad = 8
         if vllm_config.device_config.device_type == "cpu":
+            from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend
+
             self.pad = min(size for size in CPUAttentionBackend.get_supported_head_sizes() if size > inner.head_dim) - inner.head_dim
         del vllm_config.compilation_config.static_forward_context[name]
         inner.attn = Attention(

