@@ -140,7 +140,7 @@ def user_errors() -> Iterator[None]:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
-        typer.echo("interrupted; go on with --resume", err=True)
+        typer.echo("interrupted; training and fits go on with --resume", err=True)
         raise typer.Exit(130) from None
 
 

@@ -111,8 +111,3 @@ def _attention(
     weights = scores.masked_fill(~sees, -math.inf).softmax(-1)
     module.watch(weights)
     return (weights @ repeat_kv(value, group)).transpose(1, 2).contiguous(), None
-
-
-def with_injection(manifest: Manifest, injection: str, weights) -> Manifest:
-    """The manifest with another injection and its fitted latent."""
-    return manifest.model_copy(update={"latent": manifest.latent.model_copy(update={"injection": injection, "weights": weights})})

@@ -1,7 +1,8 @@
-"""What z does to branches: measures per fork, and their paired differences from the control."""
+"""What z does to branches: measures per fork, and their paired differences between variants."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
@@ -9,7 +10,6 @@ from ib_lpo import seeds
 from ib_lpo.analysis.bootstrap import Estimate, bootstrap
 from ib_lpo.analysis.diversity import answer_entropy, distinct, ngrams, pairwise_distance
 from ib_lpo.analysis.forks import StudiedFork
-from ib_lpo.analysis.variants import CONTROL
 from ib_lpo.latent.encoders import PrefixEncoder
 from ib_lpo.manifest import Manifest
 from ib_lpo.scoring.answer_span import Decode
@@ -34,7 +34,7 @@ class Branch:
     fork: str
     token_ids: np.ndarray  # int32, new tokens
     text: str  # of the new tokens
-    answer: str | None  # of the whole response
+    answer: str | None  # of the whole response; equal ones of a fork and variant are spelled alike
     verdict: Verdict
 
 
@@ -45,27 +45,36 @@ Grown = Mapping[str, list[list[Branch]]]
 def read_branches(
     forks: list[StudiedFork], token_ids: list[list[np.ndarray]], decode: Decode, grade: Callable[[list[tuple[str, str]]], list[Grade]]
 ) -> list[list[Branch]]:
-    """Branches, with answers and verdicts of whole responses; token_ids by fork."""
+    """Branches, with answers and verdicts of whole responses; token_ids by fork. `grade`: of (response, gold answer) pairs."""
     whole = [[decode([*fork.shared_ids.tolist(), *ids.tolist()]) for ids in of] for fork, of in zip(forks, token_ids, strict=True)]
     golds = [fork.question.answer for fork in forks]
     grades = iter(grade([(text, gold) for texts, gold in zip(whole, golds, strict=True) for text in texts]))
-    found = []
-    for fork, of, texts in zip(forks, token_ids, whole, strict=True):
-        stated = [find_answer(text) for text in texts]
-        answers = [None if one is None else one.expression for one in stated]
-        found.append(
-            [
-                Branch(fork=fork.id, token_ids=ids, text=decode(ids.tolist()), answer=answer, verdict=next(grades).verdict)
-                for ids, answer in zip(of, answers, strict=True)
-            ]
-        )
-    return found
+    stated = _merged([[None if (one := find_answer(text)) is None else one.expression for text in texts] for texts in whole], grade)
+    return [
+        [
+            Branch(fork=fork.id, token_ids=ids, text=decode(ids.tolist()), answer=answer, verdict=next(grades).verdict)
+            for ids, answer in zip(of, answers, strict=True)
+        ]
+        for fork, of, answers in zip(forks, token_ids, stated, strict=True)
+    ]
+
+
+def _merged(answers: list[list[str | None]], grade: Callable[[list[tuple[str, str]]], list[Grade]]) -> list[list[str | None]]:
+    """Answers of each fork, every one under the first spelling that the verifier takes for the same."""
+    spellings = [list(dict.fromkeys(answer for answer in of if answer is not None)) for of in answers]
+    pairs = [(i, *pair) for i, of in enumerate(spellings) for pair in combinations(of, 2)]
+    verdicts = grade([(f"\\boxed{{{later}}}", earlier) for _, earlier, later in pairs])
+    under: dict[tuple[int, str], str] = {}
+    for (i, earlier, later), found in zip(pairs, verdicts, strict=True):
+        if found.verdict is Verdict.CORRECT:
+            under.setdefault((i, later), under.get((i, earlier), earlier))
+    return [[None if answer is None else under.get((i, answer), answer) for answer in of] for i, of in enumerate(answers)]
 
 
 def measure(grown: Grown, encoder: PrefixEncoder) -> dict[str, dict[str, np.ndarray]]:
-    """Measures [forks] by variant. distinct_4 of a fork is taken at the 4-grams of its shortest variant."""
+    """Measures [forks] by variant. distinct_4 of a fork is taken at the 4-grams of its shortest variant, NaN where that has none."""
     counts = {name: [ngrams([branch.token_ids.tolist() for branch in of], 4) for of in forks] for name, forks in grown.items()}
-    sizes = [max(1, min(sum(c[i].values()) for c in counts.values())) for i in range(len(next(iter(grown.values()))))]
+    sizes = [min(sum(c[i].values()) for c in counts.values()) for i in range(len(next(iter(grown.values()))))]
     return {name: _of_variant(forks, counts[name], sizes, encoder) for name, forks in grown.items()}
 
 
@@ -74,7 +83,7 @@ def _of_variant(forks: list[list[Branch]], counts: list, sizes: list[int], encod
     right = [[branch.verdict is Verdict.CORRECT for branch in of] for of in forks]
     return {
         "distance": np.array([pairwise_distance(of) for of in features]),
-        "distinct_4": np.array([distinct(c, size) if c else np.nan for c, size in zip(counts, sizes, strict=True)]),
+        "distinct_4": np.array([distinct(c, size) if size else np.nan for c, size in zip(counts, sizes, strict=True)]),
         "answer_entropy": np.array([answer_entropy([branch.answer for branch in of]) for of in forks]),
         "accuracy": np.array([np.mean(of) for of in right]),
         "answered": np.array([np.mean([branch.answer is not None for branch in of]) for of in forks]),
@@ -82,12 +91,14 @@ def _of_variant(forks: list[list[Branch]], counts: list, sizes: list[int], encod
     }
 
 
-def differences(measured: dict[str, dict[str, np.ndarray]], manifest: Manifest) -> dict[str, dict[str, Estimate]]:
-    """Variant minus control per fork, mean with interval, by variant; the control's own means stand under its name."""
+def differences(measured: dict[str, dict[str, np.ndarray]], base_name: str, manifest: Manifest) -> dict[str, dict[str, Estimate]]:
+    """Variant minus base per fork, mean with interval, by variant; the base's own means stand under its name, first."""
     resamples, seed = manifest.analysis.latent.resamples, manifest.seed
     found: dict[str, dict[str, Estimate]] = {}
-    for name, values in measured.items():
-        base = {key: np.zeros(len(column)) for key, column in values.items()} if name == CONTROL else measured[CONTROL]
+    for name in (base_name, *(other for other in measured if other != base_name)):
+        values, base = measured[name], measured[base_name]
+        if name == base_name:
+            base = {key: np.zeros(len(column)) for key, column in values.items()}
         found[name] = {}
         for key in MEASURES:
             gap = values[key] - base[key]

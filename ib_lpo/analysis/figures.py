@@ -10,7 +10,6 @@ import numpy as np
 from ib_lpo.analysis.attention import AttentionEffect
 from ib_lpo.analysis.bootstrap import Estimate
 from ib_lpo.analysis.effects import MEASURES
-from ib_lpo.analysis.variants import CONTROL
 
 _DRAWN = ("distance", "distinct_4", "answer_entropy", "accuracy")
 
@@ -23,26 +22,48 @@ def write_csv(out: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -
         table.writerows(rows)
 
 
-def draw_effects(found: dict[str, dict[str, Estimate]], folder: Path) -> None:
-    """latent_effects.{csv,png}: differences from the control with intervals."""
-    rows = [[name, key, f"{e.mean:.5f}", f"{e.low:.5f}", f"{e.high:.5f}"] for name, of in found.items() for key, e in of.items()]
-    write_csv(folder / "latent_effects.csv", ["variant", "measure", "difference (control: value)", "low", "high"], rows)
+def draw_effects(of_control: dict[str, dict[str, Estimate]], of_mean: dict[str, dict[str, Estimate]], folder: Path) -> None:
+    """latent_effects.{csv,png}: differences from the forks without z (above) and under z = mu(c) (below), with intervals."""
+    rows = [
+        [next(iter(effects)), name, key, f"{e.mean:.5f}", f"{e.low:.5f}", f"{e.high:.5f}"]
+        for effects in (of_control, of_mean)
+        for name, of in effects.items()
+        for key, e in of.items()
+    ]
+    write_csv(folder / "latent_effects.csv", ["base", "variant", "measure", "difference (base: value)", "low", "high"], rows)
     plt = _pyplot()
-    names = [name for name in found if name != CONTROL]
-    figure, panels = plt.subplots(1, len(_DRAWN), figsize=(13, 0.42 * len(names) + 1.6), sharey=True, layout="constrained")
+    heights = [len(of_control) - 1, len(of_mean) - 1]
+    size = (13, 0.4 * sum(heights) + 2.6)
+    figure, grid = plt.subplots(2, len(_DRAWN), figsize=size, height_ratios=heights, sharex="col", layout="constrained")
+    for effects, panels in zip((of_control, of_mean), grid, strict=True):
+        _effects(effects, panels)
+    for panel, key in zip(grid[0], _DRAWN, strict=True):
+        panel.set_title(f"{MEASURES[key]}\n{_base(of_control, key)}", fontsize=9)
+    for panel, key in zip(grid[1], _DRAWN, strict=True):
+        panel.set_title(_base(of_mean, key), fontsize=9)
+    grid[0][0].set_ylabel("difference from no z")
+    grid[1][0].set_ylabel("difference from z = mu(c)")
+    figure.suptitle("Branches of the same forks: mean difference and 95 % bootstrap interval; red: 0 lies outside", fontsize=10)
+    _save(figure, folder / "latent_effects.png")
+
+
+def _base(effects: dict[str, dict[str, Estimate]], key: str) -> str:
+    base = next(iter(effects))
+    return f"{base}: {effects[base][key].mean:.3f}"
+
+
+def _effects(effects: dict[str, dict[str, Estimate]], panels: Any) -> None:
+    names = list(effects)[1:]
     for panel, key in zip(panels, _DRAWN, strict=True):
         for row, name in enumerate(names):
-            e = found[name][key]
+            e = effects[name][key]
             colour = "#d1495b" if e.excludes_zero else "#5f6b76"
             panel.plot([e.low, e.high], [row, row], color=colour, lw=2)
             panel.plot(e.mean, row, "o", color=colour, ms=5)
         panel.axvline(0, color="black", lw=0.8)
-        panel.set_title(f"{MEASURES[key]}\nno z: {found[CONTROL][key].mean:.3f}", fontsize=9)
         panel.grid(axis="x", alpha=0.3)
-    panels[0].set_yticks(range(len(names)), names, fontsize=9)
-    panels[0].invert_yaxis()
-    figure.suptitle("Difference from the same forks without z, mean and 95 % bootstrap interval", fontsize=10)
-    _save(figure, folder / "latent_effects.png")
+        panel.set_yticks(range(len(names)), names if panel is panels[0] else [], fontsize=9)
+        panel.set_ylim(len(names) - 0.5, -0.5)
 
 
 def draw_kl(per_dim: Mapping[str, Sequence[float]], folder: Path) -> None:

@@ -1,7 +1,7 @@
 """`ib-lpo analyze latent`: what z adds to branches, against the same forks without z.
 
     runs/<name>-analysis/   latent.md             the tables
-                            branches.csv          every branch: variant, fork, tokens, answer, verdict, text
+                            branches.csv          every branch: variant, fork, tokens, answer, verdict, text; grows with the study
                             latent_effects.*      differences from the control, with bootstrap intervals
                             latent_kl.*           KL per dimension of the fitted latents
                             latent_attention.*    attention under each injection, layer by head
@@ -13,137 +13,122 @@ from pathlib import Path
 
 import numpy as np
 from rich import get_console
-from rich.table import Table
+from transformers import PreTrainedTokenizerBase
 
-from ib_lpo.analysis.attention import AttentionEffect, attention_effect, with_injection
-from ib_lpo.analysis.bootstrap import Estimate
-from ib_lpo.analysis.effects import MEASURES, Grown, differences, measure, read_branches
-from ib_lpo.analysis.figures import draw_attention, draw_effects, draw_kl, write_csv
+from ib_lpo.analysis.attention import AttentionEffect, attention_effect
+from ib_lpo.analysis.effects import Branch, Grown, differences, measure, read_branches
+from ib_lpo.analysis.figures import draw_attention, draw_effects, draw_kl
 from ib_lpo.analysis.forks import StudiedFork, find_forks
 from ib_lpo.analysis.serving import serving
-from ib_lpo.analysis.variants import CONTROL, TRAINED, branches, variants
+from ib_lpo.analysis.tables import append_branches, markdown, shown
+from ib_lpo.analysis.variants import CONTROL, MEAN, TRAINED, branches, latents_of, variants, with_injection
 from ib_lpo.data.questions import load_questions
 from ib_lpo.errors import UserError
-from ib_lpo.latent.encoders import build_encoder
-from ib_lpo.latent.sampler import LatentRequest, LatentSampler
-from ib_lpo.latent.store import read_report
+from ib_lpo.latent.encoders import PrefixEncoder, build_encoder
+from ib_lpo.latent.injection import MapShape
+from ib_lpo.latent.prior import build_prior
+from ib_lpo.latent.store import has_maps, read_report
 from ib_lpo.manifest import Manifest
-from ib_lpo.policy.load import load_tokenizer, text_decoder
+from ib_lpo.policy.load import load_config, load_tokenizer, text_decoder
 from ib_lpo.progress import say
+from ib_lpo.scoring.answer_span import Decode
 from ib_lpo.scoring.verifier import Verifier
-from ib_lpo.seeds import derive
+from ib_lpo.tree import Question
 
 
 def analyze(manifest: Manifest) -> Path:
-    """Run the study; returns the directory with its results. Raises UserError for a manifest without a trained latent."""
-    if manifest.latent.kind != "cvae":
-        raise UserError(f"latent.kind={manifest.latent.kind}: the study compares a trained z with none; set cvae and latent.weights")
+    """Run the study; returns the directory with its results. Raises UserError, before anything is generated, for what does not fit."""
+    fitted = _fitted(manifest)
+    reports = {name: read_report(one.latent.weights) for name, one in fitted.items()}
+    encoder = build_encoder(manifest.analysis.latent.embedding, manifest.model)
+    tokenizer = load_tokenizer(manifest.model)
     folder = manifest.runs_dir / f"{manifest.name}-analysis"
-    reports = {name: read_report(path) for name, path in _fitted(manifest).items()}
     folder.mkdir(parents=True, exist_ok=True)
-    decode = text_decoder(load_tokenizer(manifest.model))
-    questions = load_questions(
-        manifest.data.train, manifest.data, load_tokenizer(manifest.model), max_prompt_tokens=manifest.rollout.max_prompt_tokens
-    )
-    compared = variants(manifest)
-    with serving(compared[0].manifest) as engine:
-        forks = find_forks(manifest, questions, engine, decode)
-    say(f"{len(forks)} forks, {len(compared)} variants of {manifest.analysis.latent.branches} branches each")
-    grown = _grow(manifest, forks, decode)
-    found = differences(measure(grown, build_encoder(manifest.analysis.latent.embedding, manifest.model)), manifest)
-    attention = _attention(manifest, forks, grown)
-    _write(folder, grown, found, attention, reports)
-    get_console().print(_table(found))
+    forks, grown = _grow(manifest, _questions(manifest, tokenizer), text_decoder(tokenizer), folder / "branches.csv")
+    attention = _attention(fitted, forks, grown)
+    _write(folder, manifest, grown, encoder, attention, reports)
     say(f"written to {folder}")
     return folder
 
 
-def _fitted(manifest: Manifest) -> dict[str, Path]:
-    return {manifest.latent.injection: manifest.latent.weights} | manifest.analysis.latent.injections
+def _fitted(manifest: Manifest) -> dict[str, Manifest]:
+    """By injection the manifest with its latent; the manifest's own first. Raises UserError unless all can be used."""
+    latent, chosen = manifest.latent, manifest.analysis.latent
+    if latent.kind != "cvae":
+        raise UserError(f"latent.kind={latent.kind}: the study compares a trained z with none; set cvae and latent.weights")
+    if latent.injection in chosen.injections:
+        raise UserError(f"analysis.latent.injections.{latent.injection}: is latent.injection, whose latent is latent.weights; remove it")
+    if chosen.tokens >= manifest.rollout.max_response_tokens:
+        raise UserError(
+            f"analysis.latent.tokens={chosen.tokens}: leaves roots nothing of rollout.max_response_tokens="
+            f"{manifest.rollout.max_response_tokens}; lower it, or raise that"
+        )
+    config = load_config(manifest.model)
+    found = {
+        name: with_injection(manifest, name, weights) for name, weights in ({latent.injection: latent.weights} | chosen.injections).items()
+    }
+    for one in found.values():
+        build_prior(one)
+        if not has_maps(one, MapShape.of(config, one.latent)):
+            raise UserError(f"latent.weights={str(one.latent.weights)!r}: holds no maps of z; fit it with latent_fit.objective=lm")
+    return found
 
 
-def _grow(manifest: Manifest, forks: list[StudiedFork], decode) -> Grown:
-    """Branches under every variant, graded."""
-    verifier = Verifier(manifest.verifier)
-    width = manifest.analysis.latent.branches
-    grown = {}
+def _questions(manifest: Manifest, tokenizer: PreTrainedTokenizerBase) -> list[Question]:
+    return load_questions(manifest.data.train, manifest.data, tokenizer, max_prompt_tokens=manifest.rollout.max_prompt_tokens)
+
+
+def _grow(manifest: Manifest, questions: list[Question], decode: Decode, record: Path) -> tuple[list[StudiedFork], Grown]:
+    """Forks, and their branches under every variant, graded and recorded."""
+    compared, width = variants(manifest), manifest.analysis.latent.branches
+    with serving(compared[0].manifest) as engine:
+        forks = find_forks(manifest, questions, engine, decode)
+    say(f"{len(forks)} forks, {len(compared)} variants of {width} branches each")
+    record.unlink(missing_ok=True)
+    verifier, grown = Verifier(manifest.verifier), {}
     try:
-        for variant, generations in branches(forks, variants(manifest)):
+        for variant, generations in branches(forks, compared):
             ids = [[generations[f"{fork.id}/b{k}"].token_ids for k in range(width)] for fork in forks]
             grown[variant.name] = read_branches(forks, ids, decode, verifier.grade)
-            say(f"{variant.name}: {sum(len(one) for of in ids for one in of)} tokens")
+            append_branches(record, variant.name, grown[variant.name])
+            say(f"{variant.name}: {_tokens(grown[variant.name])} tokens")
     finally:
         verifier.close()
-    return grown
+    return forks, grown
 
 
-def _attention(manifest: Manifest, forks: list[StudiedFork], grown: Grown) -> dict[str, AttentionEffect]:
-    """Of each fitted injection, on the branches that z grew, with latents from its own prior."""
-    chosen = range(min(len(forks), manifest.analysis.latent.attention_forks))
+def _tokens(forks: list[list[Branch]]) -> int:
+    return sum(len(branch.token_ids) for of in forks for branch in of)
+
+
+def _attention(fitted: dict[str, Manifest], forks: list[StudiedFork], grown: Grown) -> dict[str, AttentionEffect]:
+    """Of each injection, with the first z of its own prior, all on the same tokens: those of branch 0 under the manifest's z."""
     found = {}
-    for injection, weights in _fitted(manifest).items():
+    for injection, manifest in fitted.items():
         say(f"attention under {injection}")
-        fitted = with_injection(manifest, injection, weights)
-        asked = [
-            LatentRequest(prefix_ids=forks[i].prefix_ids, count=1, seed=derive(manifest.seed, "analysis", "latents", forks[i].id))
-            for i in chosen
-        ]
-        latents = LatentSampler(fitted).sample(asked)
+        chosen = forks[: manifest.analysis.latent.attention_forks]
         cases = [
-            (np.concatenate([forks[i].prefix_ids, grown[TRAINED][i][0].token_ids]), len(forks[i].prefix_ids), zs[0])
-            for i, zs in zip(chosen, latents, strict=True)
+            (np.concatenate([fork.prefix_ids, of[0].token_ids]), len(fork.prefix_ids), zs[0])
+            for fork, of, zs in zip(chosen, grown[TRAINED], latents_of(manifest, chosen), strict=False)
         ]
-        found[injection] = attention_effect(fitted, cases)
+        found[injection] = attention_effect(manifest, cases)
     return found
 
 
 def _write(
-    folder: Path, grown: Grown, found: dict[str, dict[str, Estimate]], attention: dict[str, AttentionEffect], reports: dict[str, dict]
+    folder: Path,
+    manifest: Manifest,
+    grown: Grown,
+    encoder: PrefixEncoder,
+    attention: dict[str, AttentionEffect],
+    reports: dict[str, dict],
 ) -> None:
-    rows = [
-        [name, b.fork, k, len(b.token_ids), b.answer or "", str(b.verdict), b.text]
-        for name, forks in grown.items()
-        for of in forks
-        for k, b in enumerate(of)
-    ]
-    write_csv(folder / "branches.csv", ["variant", "fork", "branch", "tokens", "answer", "verdict", "text"], rows)
-    draw_effects(found, folder)
+    measured = measure(grown, encoder)
+    of_control = differences(measured, CONTROL, manifest)
+    of_mean = differences({name: values for name, values in measured.items() if name.startswith("z")}, MEAN, manifest)
+    draw_effects(of_control, of_mean, folder)
     draw_kl({name: report["kl_per_dim"] for name, report in reports.items()}, folder)
     draw_attention(attention, folder)
-    (folder / "latent.md").write_text(markdown(found, attention, reports), encoding="utf-8")
-
-
-def markdown(found: dict[str, dict[str, Estimate]], attention: dict[str, AttentionEffect], reports: dict[str, dict]) -> str:
-    """The tables: effects, fits, attention."""
-    head = "| variant | " + " | ".join(MEASURES.values()) + " |\n|---|" + "---:|" * len(MEASURES) + "\n"
-    effects = "".join(f"| {name} | " + " | ".join(_cell(name, of[key]) for key in MEASURES) + " |\n" for name, of in found.items())
-    columns = ("objective", "steps", "elbo", "nll", "kl", "nll_without", "nll_prior", "nll_other", "active_units")
-    fits = "| injection | " + " | ".join(columns) + " |\n|---|" + "---:|" * len(columns) + "\n"
-    fits += "".join(f"| {name} | " + " | ".join(_number(report[c]) for c in columns) + " |\n" for name, report in reports.items())
-    moved = "| injection | mass on the slots, injected layers | attention moved, all layers | largest head |\n|---|---:|---:|---:|\n"
-    for name, effect in attention.items():
-        injected = effect.slot_mass[effect.slot_mass.any(1)]
-        mass = f"{injected.mean():.4f}" if injected.size else "no slots"
-        moved += f"| {name} | {mass} | {effect.moved.mean():.4f} | {effect.moved.max():.4f} |\n"
-    return f"### Branches\n\n{head}{effects}\n### Fits\n\n{fits}\n### Attention\n\n{moved}"
-
-
-def _cell(name: str, e: Estimate) -> str:
-    if name == CONTROL:
-        return f"{e.mean:.3f}"
-    text = f"{e.mean:+.3f} [{e.low:+.3f}, {e.high:+.3f}]"
-    return f"**{text}**" if e.excludes_zero else text
-
-
-def _number(value: float | str) -> str:
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
-
-
-def _table(found: dict[str, dict[str, Estimate]]) -> Table:
-    """Means for a terminal; the intervals are in latent.md."""
-    table = Table("variant", *(key.replace("_", " ") for key in MEASURES), title_justify="left")
-    table.title = "difference from the same forks without z; *: the 95 % interval excludes 0"
-    for name, of in found.items():
-        form = "{:.3f}" if name == CONTROL else "{:+.3f}"
-        table.add_row(name, *(form.format(of[key].mean) + "*" * (name != CONTROL and of[key].excludes_zero) for key in MEASURES))
-    return table
+    (folder / "latent.md").write_text(markdown(of_control, of_mean, attention, reports), encoding="utf-8")
+    for table in (shown(of_control, CONTROL), shown(of_mean, MEAN)):
+        get_console().print(table)

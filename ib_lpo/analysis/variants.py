@@ -1,8 +1,13 @@
-"""What is compared at every fork: without z, with z as the manifest has it, and with one thing changed at a time."""
+"""What is compared at every fork: without z, with z as the manifest has it, and with one thing changed at a time.
+
+z does two things. Its maps were fitted to solutions, so they move the policy towards the manner of these whatever z says; and z differs
+from branch to branch. `MEAN` has the first without the second: all branches of a fork under z = mu(c).
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +19,7 @@ from ib_lpo.latent.sampler import LatentRequest, LatentSampler
 from ib_lpo.manifest import Manifest
 from ib_lpo.rollout.request import Generation, GenerationRequest
 
-CONTROL, TRAINED = "no z", "z"
+CONTROL, MEAN, TRAINED = "no z", "z = mu(c)", "z"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,14 +49,25 @@ def variants(manifest: Manifest) -> list[Variant]:
 
     return [
         changed(CONTROL, with_z=False),
-        *(changed(f"no z, sampling temperature {t:g}", with_z=False, sampling=t) for t in chosen.sampling_temperatures),
+        *(changed(f"no z, sampling temperature {t:g}", with_z=False, sampling=t) for t in _others(chosen.sampling_temperatures, usual)),
+        changed(MEAN, temperature=0.0),
         changed(TRAINED),
-        *(changed(f"z, {draw}", draw=draw) for draw in chosen.draws if draw != latent.draw),
-        *(changed(f"z, prior temperature {t:g}", temperature=t) for t in chosen.prior_temperatures if t != latent.temperature),
-        *(changed(f"z, gamma0 {g:g}", psa={"gamma0": g}) for g in chosen.gamma0 if g != latent.psa.gamma0),
-        *(changed(f"z, tau {t:g}", psa={"tau": t}) for t in chosen.tau if t != latent.psa.tau),
+        *(changed(f"z, {draw}", draw=draw) for draw in _others(chosen.draws, latent.draw)),
+        *(changed(f"z, prior temperature {t:g}", temperature=t) for t in _others(chosen.prior_temperatures, latent.temperature, 0.0)),
+        *(changed(f"z, gamma0 {g:g}", psa={"gamma0": g}) for g in _others(chosen.gamma0, latent.psa.gamma0)),
+        *(changed(f"z, tau {t:g}", psa={"tau": t}) for t in _others(chosen.tau, latent.psa.tau)),
         changed("z ~ N(0, I), untrained maps", kind="normal", weights=None),
     ]
+
+
+def _others(values: tuple, *known: Any) -> list:
+    """Each value once, without those that other variants have."""
+    return [value for value in dict.fromkeys(values) if value not in known]
+
+
+def with_injection(manifest: Manifest, injection: str, weights: Path) -> Manifest:
+    """The manifest with another injection and its fitted latent."""
+    return manifest.model_copy(update={"latent": manifest.latent.model_copy(update={"injection": injection, "weights": weights})})
 
 
 def branches(forks: list[StudiedFork], compared: list[Variant]) -> Iterator[tuple[Variant, dict[str, Generation]]]:
@@ -66,10 +82,7 @@ def branches(forks: list[StudiedFork], compared: list[Variant]) -> Iterator[tupl
 def _grow(variant: Variant, forks: list[StudiedFork], engine: Serving) -> dict[str, Generation]:
     manifest, settings = variant.manifest, variant.manifest.analysis.latent
     count, seed = settings.branches, manifest.seed
-    latents: list[list[np.ndarray | None]] = [[None] * count] * len(forks)
-    if variant.with_z:
-        asked = [LatentRequest(prefix_ids=f.prefix_ids, count=count, seed=seeds.derive(seed, "analysis", "latents", f.id)) for f in forks]
-        latents = LatentSampler(manifest).sample(asked)
+    latents = latents_of(manifest, forks) if variant.with_z else [[None] * count] * len(forks)
     requests = [
         GenerationRequest(
             id=f"{fork.id}/b{k}",
@@ -83,3 +96,10 @@ def _grow(variant: Variant, forks: list[StudiedFork], engine: Serving) -> dict[s
         for k, z in enumerate(zs)
     ]
     return engine.run(requests)
+
+
+def latents_of(manifest: Manifest, forks: list[StudiedFork]) -> list[list[np.ndarray | None]]:
+    """K latents of every fork, by the manifest's prior and draw."""
+    count, seed = manifest.analysis.latent.branches, manifest.seed
+    asked = [LatentRequest(prefix_ids=f.prefix_ids, count=count, seed=seeds.derive(seed, "analysis", "latents", f.id)) for f in forks]
+    return LatentSampler(manifest).sample(asked)

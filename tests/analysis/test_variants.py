@@ -2,7 +2,7 @@
 
 from itertools import groupby
 
-from ib_lpo.analysis.variants import CONTROL, TRAINED, variants
+from ib_lpo.analysis.variants import CONTROL, MEAN, TRAINED, variants
 from ib_lpo.manifest import validate
 
 
@@ -26,11 +26,12 @@ def test_the_control_comes_first_and_differs_in_z_alone():
 
 
 def test_each_variant_changes_one_thing_and_what_the_manifest_has_is_not_repeated():
-    base = manifest(gamma0=[1.0, 2.0], tau=[32.0, 8.0], draws=["iid", "stratified"], prior_temperatures=[1.0, 3.0])
+    base = manifest(gamma0=[1.0, 2.0, 2.0], tau=[32.0, 8.0], draws=["iid", "stratified"], prior_temperatures=[0, 1.0, 3.0])
     found = {v.name: v for v in variants(base)}
     assert len(found) == len(variants(base))
     assert {"z, gamma0 2", "z, tau 8", "z, stratified", "z, prior temperature 3"} <= set(found)
-    assert not {"z, gamma0 1", "z, tau 32", "z, iid", "z, prior temperature 1"} & set(found)
+    assert found[MEAN].manifest.latent == base.latent.model_copy(update={"temperature": 0.0}) and found[MEAN].with_z
+    assert not {"z, gamma0 1", "z, prior temperature 0", "z, tau 32", "z, iid", "z, prior temperature 1"} & set(found)
     assert found["z, gamma0 2"].manifest.latent.psa == base.latent.psa.model_copy(update={"gamma0": 2.0})
     assert found["z, prior temperature 3"].manifest.latent == base.latent.model_copy(update={"temperature": 3.0})
     assert found["z, prior temperature 3"].temperature == base.rollout.temperature
