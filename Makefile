@@ -27,7 +27,7 @@ SMOKE := configs/smoke$(if $(filter cuda,$(DEVICE)),-gpu).yaml
 TINY := .cache/models/tiny-qwen3
 SMOLLM2 := .cache/models/smollm2-135m-instruct
 LATENT := configs/smollm2-135m-gsm8k.yaml
-WEAK := latent_fit.min_use=-100 latent_fit.min_active_units=0
+OTHERS := latent_fit.steps=40 latent_fit.beta_cycles=1 latent_fit.min_use=-100 latent_fit.min_active_units=0
 
 .PHONY: help setup smoke test lint format bench bench-rollout bench-learner bench-verifier study-estimators study-latent smollm2 doctor pins clean
 
@@ -72,8 +72,8 @@ study-latent: $(ENV)  ## fit latents of three injections to SmolLM2, and compare
 	$(PYTHON) tools/fetch_minilm.py
 	$(PYTHON) tools/fetch_gsm8k.py
 	$(PYTHON) -m ib_lpo latent fit $(LATENT) --resume
-	$(PYTHON) -m ib_lpo latent fit $(LATENT) $(WEAK) latent.injection=input name=smollm2-135m-gsm8k-input --resume
-	$(PYTHON) -m ib_lpo latent fit $(LATENT) $(WEAK) latent.injection=softmax name=smollm2-135m-gsm8k-softmax --resume
+	$(PYTHON) -m ib_lpo latent fit $(LATENT) $(OTHERS) latent.injection=input name=smollm2-135m-gsm8k-input --resume
+	$(PYTHON) -m ib_lpo latent fit $(LATENT) $(OTHERS) latent.injection=softmax name=smollm2-135m-gsm8k-softmax --resume
 	$(PYTHON) -m ib_lpo analyze latent $(LATENT)
 
 smollm2: $(ENV)  ## fetch SmolLM2-135M-Instruct and train it on one-digit sums

@@ -11,13 +11,23 @@ from ib_lpo.progress import say
 
 
 def require_same(manifest: Manifest, recorded: Path, *, may_change: Collection[str]) -> None:
-    """Raise UserError when a resumed run would not be the run that wrote `recorded`, whatever `may_change` names excepted."""
-    old, new = load(recorded).model_dump(mode="json"), manifest.model_dump(mode="json")
-    changed = [key for key in new if key not in may_change and old.get(key) != new[key]]
+    """Raise UserError when a resumed run would not be the run that wrote `recorded`, whatever `may_change` names excepted: whole sections
+    (`tracking`) and single keys (`latent_fit.every`)."""
+    old, new = (_without(may_change, m.model_dump(mode="json")) for m in (load(recorded), manifest))
+    changed = [key for key in new if old.get(key) != new[key]]
     reasons = {"steps": f" (learner.lr_schedule={manifest.learner.lr_schedule} ends at the last step)"}
     problems = [f"{key}: was {_difference(old.get(key), new[key])}{reasons.get(key, '')}" for key in changed]
     if problems:
         raise UserError("\n".join(f"{p}; resume with the recorded value ({recorded}), or start over with --fresh" for p in problems))
+
+
+def _without(dropped: Collection[str], values: dict[str, Any], parents: str = "") -> dict[str, Any]:
+    """`values` without the dotted keys `dropped`."""
+    return {
+        key: _without(dropped, value, f"{parents}{key}.") if isinstance(value, dict) else value
+        for key, value in values.items()
+        if f"{parents}{key}" not in dropped
+    }
 
 
 def _difference(old: Any, new: Any) -> str:

@@ -120,11 +120,16 @@ def _of_latents(m: "Manifest") -> list[Requirement]:
     latent, slots, handles = m.latent, m.latent.psa.k_slots, (RESERVED_ROWS - 1) ** m.latent.psa.k_slots
     per_batch = -(-m.data.questions_per_step // m.rollout.engines) * m.branching.roots * m.branching.most_branches
     latents = per_batch * m.data.batches_per_step
-    off, condition = latent.kind == "none", latent.offpolicy == "condition"
+    off = latent.kind == "none"
     return [
         (
             latent.kind != "cvae" or latent.weights is not None,
             "latent.kind=cvae: needs latent.weights, a directory that `ib-lpo latent fit` wrote",
+        ),
+        (
+            latent.kind != "normal" or latent.weights is None,
+            f"latent.weights={str(latent.weights)!r}: trained maps expect the z of the prior they were trained with, not N(0, I); set "
+            "latent.kind=cvae, or latent.weights=null",
         ),
         (
             latent.kind != "cvae" or latent.encoder.kind != "sentence" or latent.encoder.path is not None,
@@ -132,22 +137,45 @@ def _of_latents(m: "Manifest") -> list[Requirement]:
             "`python tools/fetch_minilm.py` fetches one, or set latent.encoder.kind=embedding",
         ),
         (
-            off or latent.draw == "iid" or m.branching.per_fork != 1,
-            f"latent.draw={latent.draw}: spreads the latents of a fork, and every fork has one branch; use latent.draw=iid",
-        ),
-        (
             off or latents <= handles,
             f"latent.psa.k_slots={slots}: one engine gets {latents} latents in a step, and {slots} slots tell {handles} apart; "
             "use more slots",
+        ),
+        (
+            latent.injection == "psa" or latent.psa.layer_gates is None,
+            f"latent.psa.layer_gates={list(latent.psa.layer_gates or ())}: latent.injection={latent.injection} injects no layer; set it to "
+            "null, or latent.injection=psa",
+        ),
+        (
+            m.latent_fit.min_active_units <= latent.dim,
+            f"latent_fit.min_active_units={m.latent_fit.min_active_units}: more than latent.dim={latent.dim} dimensions are never active; "
+            "lower it",
+        ),
+        *_of_draws(m),
+    ]
+
+
+def _of_draws(m: "Manifest") -> list[Requirement]:
+    latent, budget, of_a_fork = m.latent, m.branching.budget, m.branching.per_fork
+    off, condition = latent.kind == "none", latent.offpolicy == "condition"
+    return [
+        (
+            off or latent.draw == "iid" or of_a_fork != 1,
+            f"latent.draw={latent.draw}: spreads the latents of a fork, and every fork has one branch; use latent.draw=iid",
+        ),
+        (
+            off or latent.draw == "iid" or budget is None or budget >= of_a_fork,
+            f"branching.budget={budget}: no fork gets its {of_a_fork} branches, whose latents latent.draw={latent.draw} spreads; "
+            "raise it, or use latent.draw=iid",
         ),
         (
             not condition or not off,
             "latent.offpolicy=condition: there is no z to condition on with latent.kind=none; use latent.offpolicy=truncated_is",
         ),
         (
-            not condition or off or latent.weights is not None,
-            "latent.offpolicy=condition: it trains the maps of z, and random ones would be noise to train on; set latent.weights, "
-            "or use latent.offpolicy=truncated_is",
+            not condition or latent.kind != "normal" or latent.weights is not None,
+            "latent.offpolicy=condition: it trains the maps of z, and random ones would be noise to train on; set latent.weights and "
+            "latent.kind=cvae, or use latent.offpolicy=truncated_is",
         ),
     ]
 

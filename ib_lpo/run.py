@@ -4,14 +4,18 @@
 
 Steps count from 1. A step is recorded in this order: trees, metrics, checkpoint when due. A resumed run drops the metrics of steps after
 its checkpoint, so whenever a run is killed, each step ends up there exactly once. Besides the learner's state a checkpoint holds two
-numbers: the step, and how many batches of questions were drawn; all else that a run needs to go on is a function of them.
+numbers: the step, and how many batches of questions were drawn; all else that a run needs to go on is a function of them. It also holds
+the digest of the trained latent, which lies outside of the run directory: another one in its place is refused.
 """
 
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 from ib_lpo.alarms import raise_alarms
 from ib_lpo.assembly import Assembly
+from ib_lpo.errors import UserError
+from ib_lpo.latent.store import latent_digest
 from ib_lpo.learner.checkpoint import newest_complete, write_checkpoint
 from ib_lpo.manifest import Manifest
 from ib_lpo.previous import require_same, set_aside
@@ -26,7 +30,9 @@ class Run:
     """Records steps, writes checkpoints, and knows how many steps are done and how many batches of questions are drawn."""
 
     def __init__(self, manifest: Manifest, *, resume: bool):
+        """Raises UserError when what would be gone on from is another run, or was trained with another latent."""
         self._manifest = manifest
+        self._latent = latent_digest(manifest)
         self._resume = resume
         self._directory: Path = manifest.run_dir
         if not resume:
@@ -34,6 +40,7 @@ class Run:
         found = newest_complete(self._directory / "checkpoints") if resume else None
         if found is not None:
             require_same(manifest, self._directory / "manifest.yaml", may_change=_may_change(manifest))
+            self._require_latent(found[1])
         self._checkpoint = None if found is None else found[0]
         self.done: int = 0 if found is None else found[1]["step"]
         self._drawn: int = 0 if found is None else found[1].get("batches", self.done)  # a checkpoint without it: one batch a step
@@ -100,9 +107,17 @@ class Run:
             (directory / "learner").mkdir()
             parts.learner.save((directory / "learner").resolve())
 
-        write_checkpoint(
-            self._directory / "checkpoints", step, save, {"step": step, "batches": self._drawn}, keep=self._manifest.checkpoint.keep
-        )
+        state = {"step": step, "batches": self._drawn, "latent": self._latent}
+        write_checkpoint(self._directory / "checkpoints", step, save, state, keep=self._manifest.checkpoint.keep)
+
+    def _require_latent(self, state: dict[str, Any]) -> None:
+        """Raise UserError unless the checkpoint of `state` was trained with the latent that lies in latent.weights now. One that does not
+        say is taken as it is."""
+        if state.get("latent", self._latent) != self._latent:
+            raise UserError(
+                f"latent.weights={str(self._manifest.latent.weights)!r}: holds another latent than step {state['step']} of "
+                f"{self._directory} was trained with; put that one back, or start over with --fresh"
+            )
 
 
 # Sections that do not change what is learnt.

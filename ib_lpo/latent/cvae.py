@@ -24,6 +24,10 @@ class Gaussian:
         """mu + sigma * noise, noise float32 [N, dim] ~ N(0, I)."""
         return self.mu + self.log_sigma.exp() * noise
 
+    def residual(self, z: Tensor) -> Tensor:
+        """(z - mu) / sigma, float32 [N, dim]: the noise that `sample` makes z of."""
+        return (z - self.mu) / self.log_sigma.exp()
+
     def kl(self, other: "Gaussian") -> Tensor:
         """KL(self || other) per dimension, nats, [N, dim]."""
         gap = ((self.mu - other.mu) / other.log_sigma.exp()).square()

@@ -1,10 +1,11 @@
 """The trained latent on disk: a directory with latent.safetensors and latent.json, written by `ib-lpo latent fit`.
 
     latent.safetensors   cvae.* (latent/cvae.py), maps.* (of the injection; absent for objective lars)
-    latent.json          sizes, encoder and injection that they fit, and what the fit reports
+    latent.json          sizes, encoder and injection that they fit, whose weights they were fitted to, and what the fit reports
 
-Nothing of it is used unless it fits the manifest: sizes, injected layers and encoder are compared, not assumed. latent.json is taken away
-first and written last, so that a crash leaves a pair of one fit or one that is refused, never half of each.
+Nothing of it is used unless it fits the manifest: sizes, injected layers, encoder and the weights of policy and encoder
+(latent/identity.py) are compared, not assumed. latent.json is taken away first and written last, so that a crash leaves a pair of one fit
+or one that is refused, never half of each.
 """
 
 import json
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 
 from ib_lpo.errors import UserError
 from ib_lpo.latent.config import EncoderConfig
+from ib_lpo.latent.identity import encoder_identity, file_digest, identities, policy_identity
 from ib_lpo.latent.injection import MAPS, LatentMaps, MapShape
 from ib_lpo.manifest import Manifest
 from ib_lpo.seeds import derive
@@ -44,17 +46,19 @@ def save_latent(
     *,
     networks: dict[str, Tensor],
     shape: CvaeShape,
-    encoder: EncoderConfig,
+    manifest: Manifest,
     maps: LatentMaps | None,
     report: dict[str, Any],
 ) -> None:
-    """Write both files. `networks`: the state of the Cvae; `report`: what the fit found, for readers."""
+    """Write both files. `networks`: the state of the Cvae; `manifest`: of the fit, whose policy and encoder they belong to; `report`: what
+    the fit found, for readers."""
     directory.mkdir(parents=True, exist_ok=True)
     tensors = {f"{_CVAE}{name}": tensor for name, tensor in networks.items()} | (
         {} if maps is None else {f"{MAPS}{name}": tensor for name, tensor in maps.state_dict().items()}
     )
     sizes = {field: getattr(shape, field) for field in shape.__slots__}
-    facts = {"cvae": sizes, "encoder": encoder.model_dump(mode="json"), "maps": None if maps is None else _sizes(maps.shape)}
+    encoder = manifest.latent.encoder.model_dump(mode="json")
+    facts = {"cvae": sizes, "encoder": encoder, "maps": None if maps is None else _sizes(maps.shape), "weights": identities(manifest)}
     partial = directory / f".{_TENSORS}.partial"
     save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial)
     with partial.open("rb") as written:
@@ -65,7 +69,7 @@ def save_latent(
 
 
 def load_cvae(manifest: Manifest) -> tuple[CvaeShape, dict[str, Tensor]]:
-    """Sizes and state of the Cvae in `latent.weights`. Raises UserError unless dimension and encoder are the manifest's."""
+    """Sizes and state of the Cvae in `latent.weights`. Raises UserError unless dimension, encoder and policy are the manifest's."""
     directory, latent = manifest.latent.weights, manifest.latent
     facts = _facts(directory)
     try:
@@ -80,6 +84,12 @@ def load_cvae(manifest: Manifest) -> tuple[CvaeShape, dict[str, Tensor]]:
                 f"latent.encoder.{key}={getattr(latent.encoder, key)}: the prior in {str(directory)!r} was trained with "
                 f"{getattr(trained, key)}; set latent.encoder.{key} to that"
             )
+    _require_policy(manifest, facts)
+    if facts["weights"]["encoder"] != encoder_identity(latent.encoder, manifest.model):
+        raise UserError(
+            f"latent.encoder.path={latent.encoder.path!r}: its weights are not those that the latent in {str(directory)!r} was fitted to; "
+            "use that encoder, or fit the latent to this one with `ib-lpo latent fit`"
+        )
     tensors = _tensors(directory)
     return shape, {name.removeprefix(_CVAE): tensor for name, tensor in tensors.items() if name.startswith(_CVAE)}
 
@@ -110,10 +120,10 @@ def untrained_maps(manifest: Manifest, shape: MapShape) -> LatentMaps:
 
 
 def has_maps(manifest: Manifest, shape: MapShape) -> bool:
-    """Whether `latent.weights` holds trained maps. Raises UserError when they are of another shape. Reads headers alone."""
+    """Whether `latent.weights` holds trained maps. Raises UserError when they are of another shape or policy. Reads none of them."""
     directory = manifest.latent.weights
-    stored = None if directory is None else _facts(directory)["maps"]
-    if stored is None:
+    facts = None if directory is None else _facts(directory)
+    if facts is None or (stored := facts["maps"]) is None:
         return False
     wanted = _sizes(shape)
     for key, value in wanted.items():
@@ -122,7 +132,19 @@ def has_maps(manifest: Manifest, shape: MapShape) -> bool:
                 f"latent.weights={str(directory)!r}: its maps have {key}={stored.get(key)}, this model with latent.dim, latent.injection "
                 f"and latent.psa as set needs {value}; use the model and the settings it was fitted with"
             )
+    _require_policy(manifest, facts)
     return True
+
+
+def latent_digest(manifest: Manifest) -> str | None:
+    """SHA-256 of the trained latent that the manifest uses, None without one. Raises UserError when it is not there."""
+    latent = manifest.latent
+    if latent.kind == "none" or latent.weights is None:
+        return None
+    try:
+        return file_digest(latent.weights / _TENSORS)
+    except OSError as error:
+        raise _unusable(latent.weights, error) from None
 
 
 def read_report(directory: Path) -> dict[str, Any]:
@@ -136,12 +158,27 @@ def _sizes(shape: MapShape) -> dict[str, Any]:
     return sizes | {"layers": list(shape.layers)}
 
 
+def _require_policy(manifest: Manifest, facts: dict[str, Any]) -> None:
+    if facts["weights"]["model"] != policy_identity(manifest.model):
+        raise UserError(
+            f"model.path={manifest.model.path!r}: the latent in {str(manifest.latent.weights)!r} was fitted to a model with other input "
+            "embeddings; use that model, or fit the latent to this one with `ib-lpo latent fit`"
+        )
+
+
 def _facts(directory: Path) -> dict[str, Any]:
     try:
         facts = json.loads((directory / _FACTS).read_text())
-        return {key: facts[key] for key in ("cvae", "encoder", "maps", "report")}
+        found = {key: facts[key] for key in ("cvae", "encoder", "maps", "report")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _unusable(directory, error) from None
+    weights = facts.get("weights")
+    if not isinstance(weights, dict) or not {"model", "encoder"} <= weights.keys():
+        raise UserError(
+            f"latent.weights={str(directory)!r}: its {_FACTS} does not say which model and encoder it was fitted to; save it anew, from "
+            "the fit's last step, with `ib-lpo latent fit MANIFEST --resume`"
+        )
+    return found | {"weights": weights}
 
 
 def _tensors(directory: Path) -> dict[str, Tensor]:

@@ -47,6 +47,11 @@ def test_samples_have_the_moments_and_carry_gradient():
     assert mu.grad.tolist() == [[1, 1]] and log_sigma.grad.tolist() == [[3, -2]]
 
 
+def test_a_residual_is_the_noise_of_its_sample():
+    found, noise = gaussian(5), torch.randn(6, 5, generator=torch.Generator().manual_seed(2))
+    torch.testing.assert_close(found.residual(found.sample(noise)), noise, rtol=1e-4, atol=1e-5)
+
+
 def test_the_expected_log_ratio_is_the_divergence():
     q, p = gaussian(2, n=1), gaussian(3, n=1)
     samples = q.sample(torch.randn(200_000, 5, generator=torch.Generator().manual_seed(1)))

@@ -60,15 +60,30 @@ def test_active_units_vary_between_pairs():
     rng = torch.Generator().manual_seed(0)
     spread = torch.tensor([1.0, 0.2, 0.05, 0.0])  # variances 1, 0.04, 0.0025, 0
     gap = torch.randn(4000, 4, generator=rng) * spread + torch.tensor([0.0, 5.0, 5.0, 5.0])
-    assert active_units(gap) == 2  # a constant gap, however large, tells pairs not apart
-    assert active_units(gap, threshold=0.001) == 3
-    assert active_units(torch.zeros(2, 8)) == 0
+    paid = torch.ones(4000, 4)
+    assert active_units(gap, paid, free_bits=0.0) == 2  # a constant gap, however large, tells pairs not apart
+    assert active_units(gap, paid, free_bits=0.0, threshold=0.001) == 3
+    assert active_units(torch.zeros(2, 8), torch.ones(2, 8), free_bits=0.0) == 0
+
+
+def test_active_units_cost_more_than_is_free():
+    """A q that stands at the floor by its mean has Var(gap) = 2 * free_bits, above the threshold of the default."""
+    floor, rng = 0.02, torch.Generator().manual_seed(0)
+    gap = torch.randn(4000, 3, generator=rng) * torch.tensor([2 * floor, 3 * floor, 6 * floor]).sqrt()
+    kl = 0.5 * gap.square()  # sigma_q = sigma_p
+    assert (gap.var(0) > 0.01).all()
+    assert active_units(gap, kl, free_bits=floor) == 1
+    assert active_units(gap, kl, free_bits=floor / 2) == 2
+    assert active_units(gap, kl, free_bits=0.0) == 3
 
 
 def test_collapse_says_why():
-    alive = {"active_units": 3.0, "use_of_z": 0.5}
-    assert collapse(alive, min_active_units=3, min_use=0.4) is None
+    alive = {"active_units": 3.0, "use_of_z": 0.5, "use_of_z_error": 0.05}
+    assert collapse(alive, min_active_units=3, min_use=0.39) is None
     few = collapse(alive, min_active_units=4, min_use=0.0)
     assert few == "3 active dimensions, fewer than latent_fit.min_active_units=4"
-    assert "0.500 nats" in (useless := collapse(alive, min_active_units=1, min_use=0.5)) and "latent_fit.min_use=0.5" in useless
+    for least in (0.41, 0.5):  # two standard errors are not granted
+        useless = collapse(alive, min_active_units=1, min_use=least)
+        assert "0.500 ± 0.050 nats" in useless and f"two standard errors more than latent_fit.min_use={least}" in useless
+    assert collapse(alive | {"use_of_z_error": 0.26}, min_active_units=1, min_use=0.0) is not None
     assert collapse(alive | {"use_of_z": float("nan")}, min_active_units=1, min_use=-1e9) is not None

@@ -11,12 +11,13 @@ import time
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoConfig
 from typer.testing import CliRunner
 
 from ib_lpo.cli import app
 from ib_lpo.errors import UserError
+from ib_lpo.latent.fitting.config import FitConfig
 from ib_lpo.latent.fitting.fit import fit
 from ib_lpo.latent.fitting.trainer import Trainer
 from ib_lpo.latent.injection import MapShape
@@ -27,7 +28,7 @@ from ib_lpo.tracking import read_metrics
 from tests.latent.toy import LENGTH, SYMBOLS, manifest, save_model, save_solutions, values, write_manifest
 
 SHORT = {"steps": 6, "every": 2, "solutions_per_step": 3, "held_out": 4, "min_active_units": 0, "min_use": -1e9}
-COLLAPSED = {"every": 40, "held_out": 32, "min_active_units": 1}
+COLLAPSED = {"steps": 40, "every": 40, "solutions_per_step": 8, "held_out": 32}
 
 
 @pytest.fixture(scope="module")
@@ -142,10 +143,44 @@ def test_misfits_are_one_line(fitted, tmp_path):
     assert "was trained with embedding; set latent.encoder.kind" in refused(use(fitted, encoder=sentence))
     assert "its maps have injection=psa" in refused(use(fitted, injection="softmax"))
     assert "its maps have k_slots=2" in refused(use(fitted, psa={"layers": "all", "k_slots": 3}))
-    assert "its maps have layers=[0, 1, 2]" in refused(use(fitted, kind="normal", psa={"layers": 1, "k_slots": 2}))
+    assert "its maps have layers=[0, 1, 2]" in refused(use(fitted, psa={"layers": 1, "k_slots": 2}))
     assert "no usable latent.json and latent.safetensors" in refused(use(fitted, tmp_path / "gone"))
     gates = use(fitted, psa={"layers": "all", "k_slots": 2, "layer_gates": [1, 0, 2], "gate": "linear"})
     assert build_maps(gates, shape_of(gates), torch.float32)  # the gates act outside of the maps
+
+
+@pytest.mark.slow
+def test_a_latent_of_another_model_is_refused(fitted, tmp_path):
+    """Of the same sizes and under the same settings: only the weights differ."""
+    other = tmp_path / "other"
+    shutil.copytree(fitted[0] / "model", other)
+    tensors = load_file(other / "model.safetensors")
+    tensors["model.embed_tokens.weight"][7, 3] += 0.5
+    save_file(tensors, other / "model.safetensors", metadata={"format": "pt"})
+    m = use(fitted)
+    elsewhere = m.model_copy(update={"model": m.model.model_copy(update={"path": str(other)})})
+    complaint = rf"^model\.path='{other}': the latent in '.*' was fitted to a model with other input embeddings; use that model, or fit"
+    for load_it in (LatentSampler, lambda m: has_maps(m, shape_of(m)), lambda m: build_maps(m, shape_of(m), torch.float32)):
+        load_it(m)
+        with pytest.raises(UserError, match=complaint) as caught:
+            load_it(elsewhere)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_latent_that_does_not_say_whose_it_is_can_be_saved_anew(folder, monkeypatch):
+    """As one that code without identities left: its checkpoint is all that is needed, and no step is made again."""
+    report, run = fit(short(folder)), folder / "runs/toy-latent"
+    before, facts = latent_of(folder), json.loads((run / "latent.json").read_text())
+    del facts["weights"]
+    (run / "latent.json").write_text(json.dumps(facts))
+    assert "save it anew, from the fit's last step, with `ib-lpo latent fit MANIFEST --resume`" in refused(use((folder, None)))
+
+    def no_step(*_):
+        raise AssertionError("a step was made")
+
+    monkeypatch.setattr(Trainer, "step", no_step)
+    assert fit(short(folder), resume=True) == report
+    assert equal(latent_of(folder), before) and build_maps(use((folder, None)), shape_of(use((folder, None))), torch.float32)
 
 
 @pytest.mark.slow
@@ -184,12 +219,12 @@ def test_a_crash_while_saving_leaves_no_mix(fitted, tmp_path, monkeypatch, point
         patched.setattr(target, fail)
         networks, maps = trainer.cvae.state_dict(), trainer.objective.maps
         with pytest.raises(OSError, match="disk full"):
-            save_latent(latent, networks=networks, shape=trainer.shape, encoder=m.latent.encoder, maps=maps, report={})
+            save_latent(latent, networks=networks, shape=trainer.shape, manifest=m, maps=maps, report={})
     if point == "fsync":
         assert equal(load_file(latent / "latent.safetensors"), latent_of(fitted[0])) and LatentSampler(use(fitted, latent))
     else:
         assert "no usable" in refused(use(fitted, latent))
-    save_latent(latent, networks=networks, shape=trainer.shape, encoder=m.latent.encoder, maps=maps, report={})
+    save_latent(latent, networks=networks, shape=trainer.shape, manifest=m, maps=maps, report={})
     assert torch.equal(build_maps(use(fitted, latent), maps.shape, torch.float32).kv, maps.kv)
 
 
@@ -203,20 +238,36 @@ def test_lars_fits_a_prior_and_leaves_the_maps_untrained(folder):
 
 
 @pytest.mark.parametrize(
-    ("settings", "cause"),
+    ("settings", "cause", "least"),
     [
-        ({"beta": 1e6, "free_bits": 0.0, "beta_ramp": 0.0, "lr": 3e-3, "steps": 40, "solutions_per_step": 8}, "0 active dimensions, fewer"),
-        ({"min_use": 1e9, "min_active_units": 0}, "latent_fit.min_use=1e\\+09"),
-        ({"min_active_units": 5}, "[0-4] active dimensions, fewer than latent_fit.min_active_units=5"),
+        ({"beta": 1e6, "free_bits": 0.0, "beta_ramp": 0.0, "lr": 3e-3}, "0 active dimensions, fewer", {"min_active_units": 1}),
+        ({"steps": 6}, r"two standard errors more than latent_fit\.min_use=0\.", {"min_use": 0.0}),
     ],
 )
-def test_a_collapsed_latent_is_an_error_and_not_saved(folder, settings, cause):
+def test_a_collapsed_latent_is_an_error_and_not_saved(folder, settings, cause, least):
+    collapsed = COLLAPSED | settings
     with pytest.raises(UserError, match=f"^the latent has collapsed: .*{cause}") as caught:
-        fit(short(folder, **COLLAPSED | settings))
+        fit(short(folder, **collapsed | least))
     assert "\n" not in str(caught.value) and "latent_fit.free_bits" in str(caught.value)
     assert not list((folder / "runs/toy-latent").glob("*latent.*"))
     with pytest.raises(UserError, match="collapsed"):  # nor after a resume that has no step to make
-        fit(short(folder, **COLLAPSED | settings), resume=True)
+        fit(short(folder, **collapsed | least), resume=True)
+    fit(short(folder, **collapsed), resume=True)  # the same fit for who asks less of it
+    assert (folder / "runs/toy-latent/latent.json").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("symbol", "seed"), [("constant", 0), ("asked", 0), ("asked", 1), ("asked", 2)])
+def test_where_z_cannot_help_it_is_found_to_have_collapsed(folder, symbol, seed):
+    """Under the thresholds of the defaults, whether the continuation is always the same or the question tells it."""
+    (folder / "solutions.jsonl").unlink()
+    save_solutions(folder / "solutions.jsonl", 600, symbol)
+    kept = {name: FitConfig.model_fields[name].default for name in ("held_out", "free_bits", "min_use", "min_active_units")}
+    nothing_to_say = values(folder, steps=160, every=80, lr=0.01, solutions_per_step=16, **kept) | {"seed": seed}
+    with pytest.raises(UserError, match=r"^the latent has collapsed: "):
+        fit(validate(nothing_to_say))
+    last = read_metrics(folder / "runs/toy-latent/metrics.jsonl")[-1]
+    assert last["held_out/nll_prior"] < last["held_out/nll_without"] / 4  # the fit learnt what there was to learn
 
 
 def test_a_gradient_that_is_not_finite_stops_the_fit(folder):
@@ -292,13 +343,44 @@ def test_another_fit_cannot_be_gone_on_with(folder):
         ({"latent_fit": whole["latent_fit"] | {"lr": 0.5}}, r"^latent_fit: was lr 0\.02, is now 0\.5; .*--fresh$"),
         ({"latent": whole["latent"] | {"injection": "input"}}, r"^latent: was injection 'psa', is now 'input'; "),
         ({"seed": 1}, "^seed: was 0, is now 1; "),
+        ({"learner": {"ranks": 1, "dtype": "bfloat16", "lr": 0.5}}, "^learner: was dtype 'auto', is now 'bfloat16'; "),
+        ({"latent_fit": whole["latent_fit"] | {"held_out": 5, "every": 3}}, "^latent_fit: was held_out 4, is now 5; "),
         ({"rollout": {"engines": 1, "max_response_tokens": 5}}, "^rollout: was max_response_tokens 4096, is now 5; "),
     ]
     for changed, message in other_settings:
         with pytest.raises(UserError, match=message):
             fit(validate(whole | changed), resume=True)
     assert equal(latent_of(folder), before)
-    fit(validate(whole | {"branching": {"branches": 2}, "steps": 9}), resume=True)  # nothing of these is in a fit
+    unused = {
+        "branching": {"branches": 2},
+        "steps": 9,
+        "analysis": {"latent": {"forks": 5}},
+        "learner": {"ranks": 1, "lr": 0.5, "logprob_chunk": 64},
+        "rollout": {"engines": 1, "temperature": 0.5},
+        "latent": whole["latent"] | {"kind": "cvae", "weights": "elsewhere", "temperature": 2.0, "draw": "stratified", "offpolicy": "none"},
+        "latent_fit": whole["latent_fit"] | {"every": 3, "min_use": -1e6},
+    }
+    fit(validate(whole | unused), resume=True)
+    assert equal(latent_of(folder), before)
+
+
+def test_sequences_beyond_the_context_of_the_model_are_one_line(folder):
+    longest = max(len(f"{row['question']}so\n") for row in map(json.loads, (folder / "solutions.jsonl").read_text().splitlines())) + LENGTH
+    whole = values(folder, **SHORT)
+    rollout = {"engines": 1, "max_prompt_tokens": 10, "max_response_tokens": 8}
+
+    def within(context, **fit_settings):
+        model = whole["model"] | {"max_context": context}
+        short_rollouts = {"rollout": rollout, "learner": whole["learner"] | {"max_tokens_per_micro_batch": 64}}
+        return validate(whole | short_rollouts | {"model": model, "latent_fit": whole["latent_fit"] | fit_settings})
+
+    with pytest.raises(
+        UserError, match=rf"^latent_fit\.max_target_tokens=256: .* may take {longest} tokens, the context of .* has"
+    ) as caught:
+        fit(within(longest - 1))
+    assert "\n" not in str(caught.value) and not (folder / "runs").exists()
+    fit(within(longest))
+    fit(within(longest - 1, max_target_tokens=LENGTH - 1, min_target_tokens=1), resume=False)
 
 
 def test_an_existing_fit_is_neither_overwritten_nor_lost(folder):

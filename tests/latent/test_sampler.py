@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from ib_lpo.errors import UserError
-from ib_lpo.latent.config import EncoderConfig
 from ib_lpo.latent.cvae import Cvae
 from ib_lpo.latent.draws import DRAWS
 from ib_lpo.latent.encoders.embedding import EmbeddingEncoder
@@ -34,19 +33,20 @@ def model(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def cvae(tmp_path_factory):
-    return cvae_of(tmp_path_factory.mktemp("cvae"), features=128)
+def cvae(model, tmp_path_factory):
+    return cvae_of(tmp_path_factory.mktemp("cvae"), model, features=128)
 
 
-def cvae_of(directory, features, window=10):
-    """A directory with a random CVAE, and the CVAE: its prior depends on the condition."""
+def cvae_of(directory, model, features):
+    """A directory with a random CVAE of the policy `model`, and the CVAE: its prior depends on the condition."""
+    fitted_with = manifest(model, encoder=ENCODER)
     torch.manual_seed(0)
     shape = CvaeShape(dim=8, features=features, hidden=16)
     cvae = Cvae(shape)
     cvae.scale["condition"].measure(0.05 * torch.randn(20, features))
     with torch.no_grad():
         cvae.prior.body[-1].weight.mul_(10)
-    save_latent(directory, networks=cvae.state_dict(), shape=shape, encoder=EncoderConfig(window=window), maps=None, report={})
+    save_latent(directory, networks=cvae.state_dict(), shape=shape, manifest=fitted_with, maps=None, report={})
     return directory, cvae
 
 
@@ -114,4 +114,4 @@ def test_missing_or_misfitting_weights_are_user_errors(tmp_path, model, cvae):
     refused(r"^latent\.weights='.*': no usable latent\.json and latent\.safetensors there", tmp_path)
     refused(r"^latent\.dim=5: .* has dimension 8; set latent\.dim to that", dim=5)
     refused(r"^latent\.encoder\.window=11: .* trained with 10; set latent\.encoder\.window to that", encoder={"window": 11})
-    refused(r"^latent\.weights='.*': the prior takes 64 features, .* gives 128; use", cvae_of(tmp_path / "other", features=64)[0])
+    refused(r"^latent\.weights='.*': the prior takes 64 features, .* gives 128; use", cvae_of(tmp_path / "other", model, features=64)[0])

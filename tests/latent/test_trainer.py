@@ -16,7 +16,8 @@ from ib_lpo.policy.load import load_tokenizer
 from ib_lpo.seeds import generator
 from tests.latent.toy import manifest, save_model, save_solutions
 
-STEP = {"solutions_per_step": 4, "pairs_per_solution": 1, "steps": 10, "beta": 0.7, "beta_cycles": 2, "free_bits": 1e-3, "grad_clip": 1e9}
+STEP = {"solutions_per_step": 4, "pairs_per_solution": 1, "steps": 10, "beta": 0.7, "beta_cycles": 2, "free_bits": 1e-3}
+STEP |= {"grad_clip": 1e9}
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +97,9 @@ def test_a_report_written_out(setting):
         posterior, prior = trainer.cvae.q(condition, continuation), trainer.cvae.p(condition)
         eps = noise(m, pairs, 0)
         own, drawn = posterior.mu + posterior.log_sigma.exp() * eps, prior.mu + prior.log_sigma.exp() * eps[[3, 0, 1, 2]]
-        latents = {"nll": own, "nll_without": None, "nll_prior": drawn, "nll_other": own[[3, 0, 1, 2]]}
+        residual = (own - prior.mu) / prior.log_sigma.exp()
+        other = prior.mu + prior.log_sigma.exp() * residual[[3, 0, 1, 2]]
+        latents = {"nll": own, "nll_without": None, "nll_prior": drawn, "nll_other": other}
         nll = {name: trainer.objective.nll(pairs, z, continuation, condition).numpy() for name, z in latents.items()}
         kl = kl_divergence(normal(posterior), normal(prior))
     for name, values in nll.items():
@@ -107,8 +110,23 @@ def test_a_report_written_out(setting):
     assert found["kl_per_dim"] == pytest.approx(kl.mean(0).tolist(), rel=1e-3)
     assert found["elbo"] == pytest.approx(-(nll["nll"].mean() + kl.sum(-1).mean().item()), rel=1e-5)
     spread = ((posterior.mu - prior.mu) / prior.log_sigma.exp()).var(0)
-    assert found["active_units"] == (spread > 0.01).sum().item()
+    assert found["active_units"] == ((spread > 0.01) & (kl.mean(0) > 2e-3)).sum().item()
     assert found["tokens"] == np.mean([len(pair.target) for pair in pairs])
+
+
+def test_a_z_that_says_the_condition_alone_is_of_no_use(setting):
+    """q = p: a pair's own z is a draw of its prior and so is what another pair's z becomes, however far apart the priors lie."""
+    _, trainer, pairs = setting(free_bits=0.0)
+    with torch.no_grad():
+        for parameter in trainer.cvae.prior.parameters():
+            parameter.mul_(3)
+    trainer.cvae.q = lambda condition, continuation: trainer.cvae.p(condition)
+    trainer._noise = lambda pairs, number: torch.ones(len(pairs), 4)
+    found = trainer.report(pairs)
+    assert found["use_of_z"] == pytest.approx(0.0, abs=1e-4) and found["nll_other"] == pytest.approx(found["nll_prior"], abs=1e-4)
+    assert found["active_units"] == 0 and found["kl"] == pytest.approx(0.0, abs=1e-5)
+    condition, _ = trainer._encode(pairs)
+    assert trainer.cvae.p(condition).mu.std(0).max() > 0.05  # another's z as it is would be another z
 
 
 def test_clipping_bounds_the_gradient(setting):

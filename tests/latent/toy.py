@@ -1,9 +1,11 @@
-"""A tiny random policy, and worked solutions whose second line nothing before it tells: a latent that explains it must carry it."""
+"""A tiny random policy, and worked solutions whose second line nothing before it tells: a latent that explains it must carry it. Or all
+of it does, so that no latent can tell more."""
 
 import json
 import random
 import string
 from pathlib import Path
+from typing import Literal
 
 import yaml
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -34,13 +36,16 @@ def save_model(directory: Path, architecture: str = "llama") -> Path:
     return directory
 
 
-def save_solutions(path: Path, count: int = 120) -> Path:
+def save_solutions(path: Path, count: int = 120, symbol: Literal["drawn", "constant", "asked"] = "drawn") -> Path:
+    """The second line repeats a symbol: drawn for each solution, always the same, or the one that the question names."""
     rng = random.Random(0)
     letters = string.ascii_lowercase[:12]
-    rows = [
-        {"question": f"{''.join(rng.choices(letters, k=4))}{i}?", "answer": "1", "solution": f"so\n{rng.choice(SYMBOLS) * LENGTH}"}
-        for i in range(count)
-    ]
+    rows = []
+    for i in range(count):
+        question, drawn = f"{''.join(rng.choices(letters, k=4))}{i}?", rng.choice(SYMBOLS)
+        question = f"{drawn * 4}{question}" if symbol == "asked" else question
+        line = (SYMBOLS[0] if symbol == "constant" else drawn) * LENGTH
+        rows.append({"question": question, "answer": "1", "solution": f"so\n{line}"})
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
 
@@ -55,7 +60,7 @@ def values(folder: Path, **fit) -> dict:
         "model": {"path": str(folder / "model")},
         "data": {"train": source, "template": "{q}", "questions_per_step": 1},
         "latent": {"dim": 4, "psa": {"layers": "all", "k_slots": 2, "init_std": 0.3}},
-        "latent_fit": {"steps": 120, "every": 60, "hidden": 32, "lr": 0.02, "free_bits": 0.1} | fit,
+        "latent_fit": {"steps": 120, "every": 60, "hidden": 32, "lr": 0.02, "free_bits": 0.1, "held_out": 32} | fit,
         "tracking": {"wandb": "disabled"},
         "cluster": {"mode": "local"},
         "rollout": {"engines": 1},

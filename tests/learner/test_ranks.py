@@ -10,7 +10,6 @@ from transformers import AutoConfig
 from ib_lpo.fleet.base import FleetError
 from ib_lpo.fleet.config import ClusterConfig
 from ib_lpo.fleet.ray import RayFleet
-from ib_lpo.latent.config import EncoderConfig
 from ib_lpo.latent.injection import LatentMaps, MapShape
 from ib_lpo.latent.store import CvaeShape, save_latent
 from ib_lpo.learner.checkpoint import newest_complete, write_checkpoint
@@ -147,10 +146,11 @@ def test_one_rank_and_another_packing_give_the_same(fleet, holder, policy_path, 
 
 def fitted(directory, policy_path, weights):
     """A directory as `ib-lpo latent fit` leaves it, with these maps."""
-    maps = LatentMaps(MapShape.of(AutoConfig.from_pretrained(policy_path), manifest(policy_path, ranks=1).latent))
+    fitted_with = manifest(policy_path, ranks=1)
+    maps = LatentMaps(MapShape.of(AutoConfig.from_pretrained(policy_path), fitted_with.latent))
     maps.load_state_dict({name.removeprefix("maps."): tensor for name, tensor in weights.items()})
     shape = CvaeShape(dim=maps.shape.dim, features=1, hidden=1)
-    save_latent(directory, networks={}, shape=shape, encoder=EncoderConfig(), maps=maps, report={})
+    save_latent(directory, networks={}, shape=shape, manifest=fitted_with, maps=maps, report={})
 
 
 def test_conditioned_training_moves_the_maps_too(fleet, holder, policy_path, two_ranks, tmp_path):
@@ -158,7 +158,7 @@ def test_conditioned_training_moves_the_maps_too(fleet, holder, policy_path, two
     weights = {name: two_ranks.final[name] * 0.5 for name in ("maps.kv", "maps.norm")}
     fitted(tmp_path / "latent", policy_path, weights)
     learner = {"psa_lr": 4e-3, "kl": {"coefficient": 0.2}, "loss": {"normaliser": "sequence_mean", "clip_high": 0.4}, "mini_batches": 2}
-    settings = manifest(policy_path, ranks=2, latent={"offpolicy": "condition", "weights": tmp_path / "latent"}, **learner)
+    settings = manifest(policy_path, ranks=2, latent={"kind": "cvae", "offpolicy": "condition", "weights": tmp_path / "latent"}, **learner)
     run = Recorded(LearnerGroup(fleet, settings, "cpu"), holder)
     for step, trees in enumerate(STEPS[:2], start=1):
         run.update(trees, step)

@@ -71,6 +71,17 @@ def test_overrides_are_yaml_values(tmp_path):
         ("latent_fit.beta=0", r"latent_fit\.beta=0: .*greater than 0"),
         ("latent_fit.held_out=1", r"latent_fit\.held_out=1: .*greater than or equal to 2"),
         ("latent_fit.data.colour=red", r"latent_fit\.data\.colour: unknown key"),
+        ("latent_fit.lr=.inf", r"latent_fit\.lr=inf: .*finite number"),
+        ("latent_fit.min_use=.nan", r"latent_fit\.min_use=nan: .*finite number"),
+        ("latent.psa.layer_gates=[1, .inf]", r"latent\.psa\.layer_gates\.1=inf: .*finite number"),
+        ("learner.loss.is_cap=.inf", r"is_cap=inf: .*finite number"),
+        ("latent_fit.min_active_units=129", r"^latent_fit\.min_active_units=129: more than latent\.dim=128 dimensions .* lower it"),
+        (
+            "latent={injection: input, psa: {layer_gates: [1, 2]}}",
+            r"^latent\.psa\.layer_gates=\[1\.0, 2\.0\]: latent\.injection=input .* null",
+        ),
+        ("latent={kind: normal, weights: fitted}", r"^latent\.weights='fitted': trained maps expect .* set latent\.kind=cvae, or latent\."),
+        ("latent={kind: normal, weights: w, offpolicy: condition}", r"^latent\.weights='w': trained maps expect"),
         ("cluster.mode=local", r"ib\.replicas=1; set them to 1"),
         ("rollout.top_p=0", r"rollout\.top_p=0: .*greater than 0"),
         ("rollout.top_k=0", r"rollout\.top_k=0: .*greater than or equal to 1"),
@@ -190,11 +201,23 @@ def test_conditioning_needs_a_latent_and_trained_maps():
     def latent(**values):
         return validate(MINIMAL | {"latent": {"offpolicy": "condition", **values}}).latent
 
-    assert latent(weights="fitted").offpolicy == "condition"
+    assert latent(weights="fitted", kind="cvae").offpolicy == "condition"
     with pytest.raises(ManifestError, match=r"no z to condition on with latent\.kind=none"):
         latent(weights="fitted", kind="none")
     with pytest.raises(ManifestError, match=r"set latent\.weights"):
         latent()
+
+
+def test_a_draw_spreads_the_latents_of_whole_forks():
+    def drawn(draw, budget, **latent):
+        return validate(MINIMAL | {"latent": {"draw": draw, **latent}, "branching": {"branches": 4, "budget": budget}})
+
+    for draw in ("antithetic", "stratified"):
+        drawn(draw, 4)
+        drawn(draw, 3, kind="none")
+        with pytest.raises(ManifestError, match=rf"^branching\.budget=3: no fork gets its 4 branches, .* latent\.draw={draw} .*draw=iid$"):
+            drawn(draw, 3)
+    drawn("iid", 3)
 
 
 def test_every_problem_is_reported(tmp_path):

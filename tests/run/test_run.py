@@ -83,6 +83,35 @@ def test_a_checkpoint_without_that_number_drew_a_batch_a_step(tmp_path):
         assert run.next_batch() == 2
 
 
+def with_latent(tmp_path, text="one fit"):
+    """Settings of a run whose trained latent is `text`."""
+    (tmp_path / "latent").mkdir(exist_ok=True)
+    (tmp_path / "latent" / "latent.safetensors").write_text(text)
+    return {"checkpoint": {"every": 1}, "latent": {"kind": "cvae", "weights": str(tmp_path / "latent")}}
+
+
+def test_a_run_is_not_resumed_with_another_latent(tmp_path):
+    settings = with_latent(tmp_path)
+    with Run(manifest(tmp_path, **settings), resume=False) as run:
+        run.record(1, [], {}, PARTS)
+    with_latent(tmp_path, "another fit")
+    with pytest.raises(UserError, match=r"^latent\.weights='.*latent': holds another latent than step 1 of .* --fresh$"):
+        Run(manifest(tmp_path, **settings), resume=True)
+    with_latent(tmp_path)
+    with Run(manifest(tmp_path, **settings), resume=True) as run:
+        assert run.done == 1
+    (tmp_path / "latent" / "latent.safetensors").unlink()
+    with pytest.raises(UserError, match=r"^latent\.weights='.*latent': no usable latent\.json and latent\.safetensors"):
+        Run(manifest(tmp_path, **settings), resume=True)
+
+
+def test_a_checkpoint_that_does_not_name_its_latent_is_resumed(tmp_path):
+    settings = with_latent(tmp_path)
+    interrupted_after(tmp_path, 2, **settings)
+    with Run(manifest(tmp_path, **settings), resume=True) as run:
+        assert run.done == 2
+
+
 def test_a_schedule_that_ends_at_the_last_step_fixes_the_number_of_steps(tmp_path):
     scheduled = {"learner": {"lr_schedule": "cosine"}}
     interrupted_after(tmp_path, 2, **scheduled)

@@ -18,7 +18,7 @@ from ib_lpo.errors import UserError
 from ib_lpo.latent.config import EncoderConfig
 from ib_lpo.policy.config import ModelConfig
 
-_TABLE = "model.embed_tokens.weight"
+TABLE = "model.embed_tokens.weight"  # of all architectures that can be a policy
 
 
 class EmbeddingEncoder:
@@ -26,8 +26,8 @@ class EmbeddingEncoder:
 
     def __init__(self, config: EncoderConfig, model: ModelConfig, device: str = "cpu"):
         """Raises UserError when the policy's checkpoint has no table."""
-        with safe_open(_file_of(_TABLE, model), "pt") as checkpoint:
-            self._table = checkpoint.get_tensor(_TABLE).to(device)  # [vocabulary, hidden], in the checkpoint's dtype
+        with safe_open(checkpoint_file(TABLE, model), "pt") as checkpoint:
+            self._table = checkpoint.get_tensor(TABLE).to(device)  # [vocabulary, hidden], in the checkpoint's dtype
         self._window = config.window
         self.features = self._table.shape[1]
 
@@ -44,7 +44,7 @@ class EmbeddingEncoder:
         return F.embedding_bag(rows, self._table[occurring].float(), starts.to(rows.device), mode="mean").cpu()
 
 
-def _file_of(tensor: str, model: ModelConfig) -> Path:
+def checkpoint_file(tensor: str, model: ModelConfig) -> Path:
     """The checkpoint file with `tensor`. Raises UserError when there is none."""
     where = {"revision": model.revision}
     index = cached_file(model.path, "model.safetensors.index.json", _raise_exceptions_for_missing_entries=False, **where)

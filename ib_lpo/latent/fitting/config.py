@@ -32,7 +32,7 @@ class FitConfig(Section):
     hidden: int = Field(256, ge=1)
     """Width of the prior's and the posterior's network."""
     lr: float = Field(1e-3, gt=0.0)
-    """AdamW learning rate of networks and maps."""
+    """AdamW learning rate of networks and maps. Weight decay is 0.01, betas are 0.9 and 0.999."""
     grad_clip: float = Field(1.0, gt=0.0)
     """Largest gradient norm."""
     beta: float = Field(1.0, gt=0.0)
@@ -43,11 +43,13 @@ class FitConfig(Section):
     """Share of a cycle in which beta rises."""
     free_bits: float = Field(0.02, ge=0.0)
     """KL per dimension, nats, mean over a step's pairs, below which it costs nothing more to keep (arXiv 1606.04934)."""
-    held_out: int = Field(32, ge=2)
-    """Solutions that are never trained on, drawn from all; reports are of them."""
+    held_out: int = Field(64, ge=2)
+    """Solutions that are never trained on, drawn from all; reports are of them, and their standard errors fall with the number."""
     every: int = Field(50, ge=1)
     """Steps between reports and checkpoints."""
     min_active_units: int = Field(1, ge=0)
-    """A latent with fewer active dimensions has collapsed."""
+    """A latent with fewer active dimensions has collapsed; one is active when its posterior mean varies and its KL is above twice
+    free_bits."""
     min_use: float = 0.0
-    """A latent has collapsed unless a pair's own z explains its target better than another pair's z does, by more than this, nats."""
+    """A latent has collapsed unless a pair's own z explains its target better than another pair's z does, by two standard errors more than
+    this, nats."""

@@ -22,22 +22,29 @@ def divergence(kl: Tensor, *, beta: float, free_bits: float) -> Tensor:
     return beta * kl.mean(0).clamp_min(free_bits).sum()
 
 
-def active_units(gap: Tensor, threshold: float = 0.01) -> int:
-    """Dimensions whose posterior mean says something that the prior does not know: Var over pairs of `gap` above `threshold`.
+def active_units(gap: Tensor, kl: Tensor, *, free_bits: float, threshold: float = 0.01) -> int:
+    """Dimensions whose posterior mean says something that the prior does not know, and pays for it: Var over pairs of `gap` above
+    `threshold`, and a mean KL above twice `free_bits`.
 
-    gap [N, dim], (mu_q - mu_p) / sigma_p, N >= 2. Under the prior N(0, I) this is the definition of Burda et al. (arXiv 1509.00519); z has
-    no scale of its own where sigma_p is learnt.
+    gap [N, dim], (mu_q - mu_p) / sigma_p, and kl [N, dim], nats, N >= 2. Under the prior N(0, I) the first is the definition of Burda et
+    al. (arXiv 1509.00519); z has no scale of its own where sigma_p is learnt. Up to free_bits the divergence costs nothing, so that a q
+    may vary there (by up to 2 * free_bits, which `threshold` lets pass) whether or not it is of use; what is measured on held-out pairs
+    lies around the floor that training holds it at, hence the factor.
     """
-    return int((gap.var(0) > threshold).sum())
+    return int(((gap.var(0) > threshold) & (kl.mean(0) > 2 * free_bits)).sum())
 
 
 def collapse(report: dict[str, float], *, min_active_units: int, min_use: float) -> str | None:
-    """Why the latent is of no use, or None."""
+    """Why the latent is of no use, or None.
+
+    `report` has active_units, and use_of_z with its standard error use_of_z_error, nats: the use must be above min_use by two standard
+    errors, which half of the dead latents would not miss if it were compared alone.
+    """
     if report["active_units"] < min_active_units:
         return f"{report['active_units']:.0f} active dimensions, fewer than latent_fit.min_active_units={min_active_units}"
-    if not report["use_of_z"] > min_use:
+    if not report["use_of_z"] - 2 * report["use_of_z_error"] > min_use:
         return (
-            f"a pair's own z explains its target by {report['use_of_z']:.3f} nats better than another pair's z does, not more than "
-            f"latent_fit.min_use={min_use:g}"
+            f"a pair's own z explains its target by {report['use_of_z']:.3f} ± {report['use_of_z_error']:.3f} nats better than another "
+            f"pair's z does, not by two standard errors more than latent_fit.min_use={min_use:g}"
         )
     return None

@@ -20,16 +20,28 @@ from ib_lpo.latent.encoders import build_encoder
 from ib_lpo.latent.fitting.elbo import collapse
 from ib_lpo.latent.fitting.pairs import Pair, PairStream
 from ib_lpo.latent.fitting.trainer import Trainer
+from ib_lpo.latent.identity import identities
 from ib_lpo.latent.store import save_latent
 from ib_lpo.learner.checkpoint import newest_complete, write_checkpoint
+from ib_lpo.learner.config import LearnerConfig
 from ib_lpo.manifest import Manifest
-from ib_lpo.policy.load import load_tokenizer
+from ib_lpo.policy.load import load_config, load_tokenizer
 from ib_lpo.previous import require_same, set_aside
 from ib_lpo.progress import say
+from ib_lpo.rollout.config import RolloutConfig
+from ib_lpo.rollout.limits import context_tokens
 from ib_lpo.tracking import Tracker
 
 Report = dict[str, float | list[float]]
-_FIXED = {"seed", "model", "data", "latent", "latent_fit", "learner", "rollout"}  # sections that a fit depends on
+_SECTIONS = {"seed", "model", "data", "latent", "latent_fit", "learner", "rollout"}  # that a fit depends on
+_FIXED = {"learner.dtype", "rollout.max_prompt_tokens", "rollout.max_response_tokens"}  # all that it takes of learner and rollout
+_MAY_CHANGE = {
+    *(Manifest.model_fields.keys() - _SECTIONS),
+    *({f"learner.{key}" for key in LearnerConfig.model_fields} - _FIXED),
+    *({f"rollout.{key}" for key in RolloutConfig.model_fields} - _FIXED),
+    *(f"latent.{key}" for key in ("kind", "temperature", "draw", "weights", "offpolicy")),
+    *(f"latent_fit.{key}" for key in ("every", "min_active_units", "min_use")),
+}
 _SCALED_BY = 8  # steps whose pairs measure how encodings are spread
 
 
@@ -38,6 +50,8 @@ def fit(manifest: Manifest, *, resume: bool = False) -> Report:
     directory, config = manifest.latent_dir, manifest.latent_fit
     found = _found(manifest, directory) if resume else None
     stream = PairStream(manifest, load_tokenizer(manifest.model))
+    _check_context(manifest, stream)
+    identities(manifest)  # what could not be saved at the end is said before the first step
     device = resolve_device(manifest.cluster, LocalFleet())
     trainer = Trainer(manifest, build_encoder(manifest.latent.encoder, manifest.model, device), device)
     done = _begin(trainer, stream, found)
@@ -65,7 +79,9 @@ def fit(manifest: Manifest, *, resume: bool = False) -> Report:
             bar.update(task, advance=1, shown=f"elbo {metrics['elbo']:.1f}  kl {metrics['kl']:.2f}")
             if due:
                 write_checkpoint(directory / "checkpoints", number, trainer.save, {"step": number}, keep=1)
-    report = report or trainer.report(held_out)
+    if report is None:
+        report = trainer.report(held_out)
+        say(_line(done, report))
     _require_alive(manifest, report)
     _save(manifest, directory, trainer, report)
     return report
@@ -75,8 +91,19 @@ def _found(manifest: Manifest, directory: Path) -> tuple[Path, dict[str, Any]] |
     """The newest checkpoint and its state. Raises UserError unless it is of the same fit."""
     found = newest_complete(directory / "checkpoints")
     if found is not None:
-        require_same(manifest, directory / "manifest.yaml", may_change=Manifest.model_fields.keys() - _FIXED)
+        require_same(manifest, directory / "manifest.yaml", may_change=_MAY_CHANGE)
     return found
+
+
+def _check_context(manifest: Manifest, stream: PairStream) -> None:
+    """Raise UserError for a sequence that the policy, where the objective runs it, is not meant for."""
+    context = context_tokens(manifest, load_config(manifest.model))
+    if manifest.latent_fit.objective == "lm" and stream.longest > context:
+        raise UserError(
+            f"latent_fit.max_target_tokens={manifest.latent_fit.max_target_tokens}: prompt, first steps and target may take "
+            f"{stream.longest} tokens, the context of {manifest.model.path} has {context}; lower it, or rollout.max_response_tokens, "
+            "beyond which no solution is split"
+        )
 
 
 def _begin(trainer: Trainer, stream: PairStream, found: tuple[Path, dict[str, Any]] | None) -> int:
@@ -101,7 +128,7 @@ def _require_alive(manifest: Manifest, report: Report) -> None:
 def _save(manifest: Manifest, directory: Path, trainer: Trainer, report: Report) -> None:
     facts = report | {"objective": manifest.latent_fit.objective, "steps": manifest.latent_fit.steps}
     maps, networks = trainer.objective.maps, trainer.cvae.state_dict()
-    save_latent(directory, networks=networks, shape=trainer.shape, encoder=manifest.latent.encoder, maps=maps, report=facts)
+    save_latent(directory, networks=networks, shape=trainer.shape, manifest=manifest, maps=maps, report=facts)
     say(f"saved: {directory}; train with latent.kind=cvae latent.weights={directory}")
 
 

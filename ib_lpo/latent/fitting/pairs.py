@@ -6,7 +6,7 @@ the answer where there is one. A target has no end token: where solutions stop i
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +54,8 @@ def steps_of(text: str) -> list[int]:
 class PairStream:
     """Training pairs by step, and pairs of held-out solutions, whose questions are never trained on.
 
-    `unsplit` solutions are left out because they have no boundary to split at, `repeated` because their question is held out.
+    `unsplit` solutions are left out because they have no boundary to split at, `repeated` because their question is held out. No pair has
+    more than `longest` tokens.
     """
 
     def __init__(self, manifest: Manifest, tokenizer: Any):
@@ -68,7 +69,7 @@ class PairStream:
         rows = read_rows(source)
         prompts = prompt_tokens([row.question for row in rows], data, tokenizer)
         check_lengths(rows, prompts, limits.max_prompt_tokens)
-        usable = [(row, prompt) for row, prompt in zip(rows, prompts, strict=True) if self._tokenise(row)[1]]
+        usable, self.longest = self._usable(zip(rows, prompts, strict=True))
         self.unsplit = len(rows) - len(usable)
         self._held_out, self._train = self._divide(usable)
         self.repeated = len(usable) - len(self._held_out) - len(self._train)
@@ -88,6 +89,16 @@ class PairStream:
     def held_out(self) -> list[list[Pair]]:
         """One pair of every held-out solution."""
         return [self._pairs(row, prompt, 1, 0) for row, prompt in self._held_out]
+
+    def _usable(self, solutions: Iterable[_Solution]) -> tuple[list[_Solution], int]:
+        """Those that can be split, and the tokens of the longest sequence that they make."""
+        usable, longest = [], 0
+        for row, prompt in solutions:
+            ids, boundaries = self._tokenise(row)
+            if boundaries:
+                usable.append((row, prompt))
+                longest = max(longest, len(prompt) + min(len(ids), boundaries[-1] + self._fit.max_target_tokens))
+        return usable, longest
 
     def _divide(self, usable: list[_Solution]) -> tuple[list[_Solution], list[_Solution]]:
         """Held-out solutions, drawn from all of the source, and those of other questions."""

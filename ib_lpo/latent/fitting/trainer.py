@@ -23,6 +23,7 @@ from ib_lpo.seeds import derive, generator
 
 _FILE = "fit.safetensors"
 _STATES = ("step", "exp_avg", "exp_avg_sq")  # of AdamW, per parameter
+_ADAMW = {"betas": (0.9, 0.999), "weight_decay": 0.01}
 
 
 class Trainer:
@@ -38,7 +39,7 @@ class Trainer:
             self.cvae = Cvae(self.shape).to(device)
             self.objective = OBJECTIVES[manifest.latent_fit.objective](manifest, self.shape, device)
         self._parameters = [*self.cvae.parameters(), *self.objective.trained.parameters()]
-        self._optimizer = torch.optim.AdamW(self._parameters, lr=self._fit.lr)
+        self._optimizer = torch.optim.AdamW(self._parameters, lr=self._fit.lr, **_ADAMW)
 
     def scale(self, pairs: Sequence[Pair]) -> None:
         """Standardise encodings by those of `pairs`; once, before the first step."""
@@ -75,14 +76,16 @@ class Trainer:
     @torch.no_grad()
     def report(self, pairs: Sequence[Pair]) -> dict[str, float | list[float]]:
         """What the latent does for `pairs` (N >= 2), nats per pair: the ELBO's terms with one z ~ q each, and -log p(s|c) without z
-        (`nll_without`), under z ~ p (`nll_prior`) and under another pair's z (`nll_other`). `use_of_z` is nll_other - nll, with its
-        standard error."""
+        (`nll_without`), under z ~ p (`nll_prior`) and under another pair's z (`nll_other`): what that z departs from its own prior by,
+        in standard deviations, carried over to this pair's prior, so that it says of another s and not of another c. `use_of_z` is
+        nll_other - nll, with its standard error."""
         condition, continuation = self._encode(pairs)
         posterior, prior = self.cvae.q(condition, continuation), self.cvae.p(condition)
         noise = self._noise(pairs, 0)
         z = posterior.sample(noise)
+        carried = prior.sample(prior.residual(z).roll(1, 0))
         nll, without, under_prior, other = (
-            self._nll(pairs, latents, condition, continuation) for latents in (z, None, prior.sample(noise.roll(1, 0)), z.roll(1, 0))
+            self._nll(pairs, latents, condition, continuation) for latents in (z, None, prior.sample(noise.roll(1, 0)), carried)
         )
         kl = posterior.kl(prior)
         total, use = kl.sum(-1), other - nll
@@ -95,7 +98,7 @@ class Trainer:
             "nll_other": float(other.mean()),
             "use_of_z": float(use.mean()),
             "use_of_z_error": float(use.std() / len(pairs) ** 0.5),
-            "active_units": float(active_units((posterior.mu - prior.mu) / prior.log_sigma.exp())),
+            "active_units": float(active_units(prior.residual(posterior.mu), kl, free_bits=self._fit.free_bits)),
             "prior_sigma": float(prior.log_sigma.exp().mean()),
             "tokens": sum(len(pair.target) for pair in pairs) / len(pairs),
             "kl_per_dim": kl.mean(0).tolist(),
