@@ -63,10 +63,14 @@ def _fitted(manifest: Manifest) -> dict[str, Manifest]:
             f"analysis.latent.tokens={chosen.tokens}: leaves roots nothing of rollout.max_response_tokens="
             f"{manifest.rollout.max_response_tokens}; lower it, or raise that"
         )
+    if chosen.embedding.kind == "sentence" and chosen.embedding.path is None:
+        raise UserError(
+            "analysis.latent.embedding.path=null: analysis.latent.embedding.kind=sentence needs a sentence encoder; "
+            "`python tools/fetch_minilm.py` fetches one"
+        )
     config = load_config(manifest.model)
-    found = {
-        name: with_injection(manifest, name, weights) for name, weights in ({latent.injection: latent.weights} | chosen.injections).items()
-    }
+    weights = {latent.injection: latent.weights} | chosen.injections
+    found = {name: with_injection(manifest, name, path) for name, path in weights.items()}
     for one in found.values():
         build_prior(one)
         if not has_maps(one, MapShape.of(config, one.latent)):
