@@ -14,7 +14,9 @@ from pydantic import Field, ValidationError, model_validator
 from ib_lpo.analysis.config import AnalysisConfig
 from ib_lpo.branching.config import BranchingConfig
 from ib_lpo.data.config import DataConfig, HeldOutConfig
+from ib_lpo.data.preparation.config import PrepareConfig
 from ib_lpo.errors import UserError
+from ib_lpo.evaluation.config import EvaluationConfig
 from ib_lpo.fleet.config import ClusterConfig
 from ib_lpo.latent.config import LatentConfig
 from ib_lpo.latent.fitting.config import FitConfig
@@ -53,6 +55,7 @@ class Manifest(Section):
     runs_dir: Path = Path("runs")
     """Parent of run directories."""
     model: ModelConfig
+    prepare: PrepareConfig = PrepareConfig()
     data: DataConfig = DataConfig()
     held_out: HeldOutConfig = HeldOutConfig()
     rollout: RolloutConfig = RolloutConfig()
@@ -66,6 +69,7 @@ class Manifest(Section):
     weights: WeightsConfig = WeightsConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
     tracking: TrackingConfig = TrackingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
     analysis: AnalysisConfig = AnalysisConfig()
     cluster: ClusterConfig = ClusterConfig()
 
@@ -77,6 +81,11 @@ class Manifest(Section):
     def latent_dir(self) -> Path:
         """Of `ib-lpo latent fit`: beside the run directory, which a fresh training run sets aside."""
         return self.runs_dir / f"{self.name}-latent"
+
+    @property
+    def evaluation_dir(self) -> Path:
+        """Of `ib-lpo eval`."""
+        return self.runs_dir / f"{self.name}-eval"
 
     @property
     def runs_scorer(self) -> bool:

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ib_lpo import seeds
-from ib_lpo.analysis.serving import Serving
 from ib_lpo.branching.fork import select_forks
 from ib_lpo.errors import UserError
 from ib_lpo.manifest import Manifest
 from ib_lpo.rollout.request import GenerationRequest
 from ib_lpo.scoring.answer_span import Decode, answer_start
+from ib_lpo.serving import Serving
 from ib_lpo.tree import Question, Status
 
 ROOTS_PER_ROUND = 16

@@ -19,7 +19,6 @@ from ib_lpo.analysis.attention import AttentionEffect, attention_effect
 from ib_lpo.analysis.effects import Branch, Grown, differences, measure, read_branches
 from ib_lpo.analysis.figures import draw_attention, draw_effects, draw_kl
 from ib_lpo.analysis.forks import StudiedFork, find_forks
-from ib_lpo.analysis.serving import serving
 from ib_lpo.analysis.tables import append_branches, markdown, shown
 from ib_lpo.analysis.variants import CONTROL, MEAN, TRAINED, branches, latents_of, variants, with_injection
 from ib_lpo.data.questions import load_questions
@@ -33,6 +32,7 @@ from ib_lpo.policy.load import load_config, load_tokenizer, text_decoder
 from ib_lpo.progress import say
 from ib_lpo.scoring.answer_span import Decode
 from ib_lpo.scoring.verifier import Verifier
+from ib_lpo.serving import serving
 from ib_lpo.tree import Question
 
 

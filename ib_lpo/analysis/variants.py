@@ -14,10 +14,10 @@ import numpy as np
 
 from ib_lpo import seeds
 from ib_lpo.analysis.forks import StudiedFork
-from ib_lpo.analysis.serving import Serving, serving
 from ib_lpo.latent.sampler import LatentRequest, LatentSampler
 from ib_lpo.manifest import Manifest
 from ib_lpo.rollout.request import Generation, GenerationRequest
+from ib_lpo.serving import Serving, serving
 
 CONTROL, MEAN, TRAINED = "no z", "z = mu(c)", "z"
 

@@ -1,0 +1,30 @@
+"""The command line, `ib-lpo`: one file per group of commands.
+
+What a user can mend is one line per problem on stderr and exit code 2, never a traceback; Ctrl-C is 130. Nothing here imports
+torch: the manifest is read and checked before anything heavy is loaded.
+"""
+
+import typer
+
+from ib_lpo.cli import analyze, data, doctor, evaluate, report, train
+
+app = typer.Typer(
+    help="Latent-branching rollouts, information-bottleneck filtering and GRPO on Ray, vLLM and DeepSpeed.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(data.app, name="data")
+app.add_typer(train.latent_app, name="latent")
+app.command("train")(train.train)
+app.command("eval")(evaluate.evaluate)
+app.add_typer(analyze.app, name="analyze")
+app.command("report")(report.report)
+app.command("show")(report.show)
+app.command("doctor")(doctor.doctor)
+app.command("version")(doctor.version)
+
+
+def main() -> None:
+    """The entry point of `ib-lpo`."""
+    app(prog_name="ib-lpo")
