@@ -124,7 +124,9 @@ class Run:
 _MAY_CHANGE = {
     "steps",
     "runs_dir",
+    "prepare",
     "held_out",
+    "evaluation",
     "latent_fit",
     "analysis",
     "verifier",
