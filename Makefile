@@ -41,7 +41,8 @@ smoke: $(ENV)  ## set up, make a tiny model and train it end to end, on the CPU 
 	$(PYTHON) tools/make_tiny_model.py --out $(TINY) --seed 0
 	$(PYTHON) -m ib_lpo train $(SMOKE) cluster.device=$(DEVICE) --fresh
 
-test: $(ENV)  ## every test
+test: $(ENV)  ## every test; the browser tests need a Chromium, which is installed where that is possible
+	$(PYTHON) tools/setup_browser.py
 	$(PYTHON) -m pytest
 
 lint: $(ENV)  ## ruff: rules and format

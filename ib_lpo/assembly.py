@@ -11,6 +11,7 @@ from ib_lpo.data.gold import gold_answers, without_bad_answers
 from ib_lpo.data.questions import QuestionSets, load_sets
 from ib_lpo.data.schedule import batch_indices
 from ib_lpo.errors import UserError
+from ib_lpo.evaluation.benchmarks import Benchmark, golds_of, load_benchmarks, require_golds, without_benchmarks
 from ib_lpo.fleet.base import Fleet, Worker
 from ib_lpo.fleet.placement import check_fit, open_fleet, resolve_device
 from ib_lpo.latent.injection import MapShape
@@ -38,6 +39,7 @@ class Assembly:
     manifest: Manifest
     decode: Callable[[Sequence[int]], str]  # token ids to text
     sets: QuestionSets
+    benchmarks: list[Benchmark]  # of evaluation during training; empty without any
     learner: LearnerGroup
     scheduler: Worker
     verifier: Worker
@@ -69,14 +71,16 @@ def assemble(manifest: Manifest) -> Iterator[Assembly]:
     locate(manifest.verifier.reward)
     tokenizer = load_tokenizer(manifest.model)
     sets = load_sets(manifest.data, tokenizer, max_prompt_tokens=manifest.rollout.max_prompt_tokens)
+    benchmarks = load_benchmarks(manifest, tokenizer) if manifest.evaluation.every else []
+    sets = without_benchmarks(sets, benchmarks, manifest)
     _check_scoring(manifest, sets, config)
     fleet = open_fleet(manifest.cluster)
     try:
         device = resolve_device(manifest.cluster, fleet)
         check_fit(manifest, device, fleet)
-        say(_announcement(manifest, sets, device))
-        parts = _start(manifest, fleet, device, sets)
-        yield Assembly(manifest=manifest, decode=text_decoder(tokenizer), **parts)
+        say(_announcement(manifest, sets, benchmarks, device))
+        parts = _start(manifest, fleet, device, sets, benchmarks)
+        yield Assembly(manifest=manifest, decode=text_decoder(tokenizer), benchmarks=benchmarks, **parts)
     finally:
         fleet.shutdown()
 
@@ -113,22 +117,25 @@ def _check_scoring(manifest: Manifest, sets: QuestionSets, config: PretrainedCon
         )
 
 
-def _announcement(manifest: Manifest, sets: QuestionSets, device: str) -> str:
+def _announcement(manifest: Manifest, sets: QuestionSets, benchmarks: list[Benchmark], device: str) -> str:
     scorers = f", {manifest.scorers} scorers ({manifest.ib.scorer})" if manifest.scorers else ""
     code = " The model runs code of its own (model.trust_remote_code)." if manifest.model.trust_remote_code else ""
-    left_out = f" ({sets.overlap} left out because they are held out)" if sets.overlap else ""
+    kept_out = "held out or in a benchmark" if benchmarks else "held out"
+    left_out = f" ({sets.overlap} left out because they are {kept_out})" if sets.overlap else ""
+    evaluated = f", {sum(len(one.questions) for one in benchmarks)} in {len(benchmarks)} benchmarks" if benchmarks else ""
     return (
         f"starting on {device} ({manifest.cluster.mode}): {manifest.rollout.engines} rollout engines, {manifest.learner.ranks} learner "
-        f"ranks{scorers}; {len(sets.train)} training questions{left_out}, {len(sets.held_out)} held out.{code}"
+        f"ranks{scorers}; {len(sets.train)} training questions{left_out}, {len(sets.held_out)} held out{evaluated}.{code}"
     )
 
 
-def _start(manifest: Manifest, fleet: Fleet, device: str, sets: QuestionSets) -> dict:
+def _start(manifest: Manifest, fleet: Fleet, device: str, sets: QuestionSets, benchmarks: list[Benchmark]) -> dict:
     """Spawn all workers, then wait for them: their start-up overlaps. The gold answers are checked first of all."""
     c, gpus = manifest.cluster, float(device == "cuda")
     env = engine_env(device)
     verifier = fleet.spawn(Verifier, manifest.verifier, name="verifier", cpus=c.service_cpus)
     grading, checked = verifier.call("ready"), verifier.call("check_gold", gold_answers(sets))
+    of_benchmarks = verifier.call("check_gold", golds_of(benchmarks))
     engines = [
         fleet.spawn(RolloutEngine, manifest, i, device, name=f"engine-{i}", cpus=c.engine_cpus, gpus=gpus * c.engine_gpus, env=env)
         for i in range(manifest.rollout.engines)
@@ -142,6 +149,7 @@ def _start(manifest: Manifest, fleet: Fleet, device: str, sets: QuestionSets) ->
     learner = LearnerGroup(fleet, manifest, device)
     ready = [worker.call("ready") for worker in (*engines, *scorers, sampler, scheduler)]
     grading.result(c.start_deadline_s)
+    require_golds(benchmarks, of_benchmarks.result(c.start_deadline_s), manifest)
     judged = without_bad_answers(sets, checked.result(c.start_deadline_s), manifest.data)
     if judged.unjudgeable:
         say(

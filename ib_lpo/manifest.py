@@ -6,7 +6,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
@@ -27,20 +27,12 @@ from ib_lpo.rollout.config import RolloutConfig
 from ib_lpo.scoring.config import FilterConfig, IbConfig, VerifierConfig
 from ib_lpo.scoring.estimators import ESTIMATORS
 from ib_lpo.section import Section
+from ib_lpo.tracking.config import TrackingConfig
 from ib_lpo.weights.config import WeightsConfig
 
 
 class ManifestError(UserError):
     """A manifest that cannot be run; the message has one line per problem: key, value, fix."""
-
-
-class TrackingConfig(Section):
-    """Where metrics go besides metrics.jsonl."""
-
-    wandb: Literal["online", "offline", "disabled"] = "offline"
-    """Weights & Biases mode; `offline` writes under the run directory and contacts nobody."""
-    project: str = "ib-lpo"
-    """wandb project."""
 
 
 class Manifest(Section):

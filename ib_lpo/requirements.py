@@ -17,7 +17,7 @@ Requirement = tuple[bool, str]
 def problems(manifest: "Manifest") -> list[str]:
     """The complaints of all requirements that do not hold."""
     rollouts = (*_of_branching(manifest), *_of_rollouts(manifest), *_of_latents(manifest))
-    found = (*_of_questions(manifest), *_of_scoring(manifest), *rollouts, *_of_the_learner(manifest))
+    found = (*_of_questions(manifest), *_of_scoring(manifest), *rollouts, *_of_the_learner(manifest), *_of_evaluation(manifest))
     return [complaint for holds, complaint in found if not holds]
 
 
@@ -223,5 +223,59 @@ def _of_the_update(m: "Manifest") -> list[Requirement]:
         (
             learner.warmup_steps <= m.steps,
             f"learner.warmup_steps={learner.warmup_steps}: the run ends after steps={m.steps}, before learner.lr is reached; lower it",
+        ),
+    ]
+
+
+def _of_evaluation(m: "Manifest") -> list[Requirement]:
+    e, longest = m.evaluation, m.rollout.max_response_tokens
+    return [
+        (
+            e.every == 0 or bool(e.benchmarks),
+            f"evaluation.every={e.every}: there is no benchmark in evaluation.benchmarks; add one, or set it to 0",
+        ),
+        (
+            e.max_response_tokens is None or e.max_response_tokens <= longest,
+            f"evaluation.max_response_tokens={e.max_response_tokens}: more than rollout.max_response_tokens={longest}, for which engines "
+            "are built; lower it, or raise that",
+        ),
+        (
+            e.latents == "none" or m.latent.kind != "none",
+            "evaluation.latents=prompt: there is no z with latent.kind=none; set evaluation.latents=none, or a latent",
+        ),
+        (
+            e.latents == "none" or m.latent.draw == "iid",
+            f"latent.draw={m.latent.draw}: with evaluation.latents=prompt samples would depend on one another, and pass@k and maj@k be "
+            "biased; use latent.draw=iid",
+        ),
+        (
+            e.latents == "none" or e.every == 0,
+            f"evaluation.latents=prompt: evaluation during training (evaluation.every={e.every}) is of the policy without z; use "
+            "`ib-lpo eval` for it, or set one of them to none or 0",
+        ),
+        *(requirement for name in e.benchmarks for requirement in _of_a_benchmark(m, name)),
+    ]
+
+
+def _of_a_benchmark(m: "Manifest", name: str) -> list[Requirement]:
+    e, key = m.evaluation, f"evaluation.benchmarks.{name}"
+    of_k, of_n = (f"{key}.{k}" if getattr(e.benchmarks[name], k) is not None else f"evaluation.{k}" for k in ("ks", "samples"))
+    one, n, highest = e.benchmarks[name], e.samples_of(name), max(e.ks_of(name), default=0)
+    return [
+        (
+            highest <= n,
+            f"{key}: k={highest} of pass@k and maj@k is more than its n={n} samples; lower {of_k}, or raise {of_n}",
+        ),
+        (
+            e.temperature > 0 or n == 1,
+            f"evaluation.temperature=0: the {n} samples of {key} would all be the same; set {key}.samples=1, or a temperature",
+        ),
+        (
+            one.template is None or "{q}" in one.template,
+            f"{key}.template={one.template!r}: has no {{q}}, so the question would be lost; add it",
+        ),
+        (
+            one.source.answer_column is not None or m.verifier.reward != "math",
+            f"{key}.source.answer_column=null: verifier.reward=math compares with a gold answer; name the column, or set verifier.reward",
         ),
     ]

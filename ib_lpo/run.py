@@ -1,13 +1,15 @@
 """The run directory: what a run leaves behind, and where it goes on from.
 
-    runs/<name>/manifest.yaml  metrics.jsonl  trees/step-000012.parquet  checkpoints/step-000012/  wandb/
+    runs/<name>/manifest.yaml  metrics.jsonl  trees/step-000012.parquet  rollouts.jsonl  checkpoints/step-000012/  wandb/
 
-Steps count from 1. A step is recorded in this order: trees, metrics, checkpoint when due. A resumed run drops the metrics of steps after
-its checkpoint, so whenever a run is killed, each step ends up there exactly once. Besides the learner's state a checkpoint holds two
-numbers: the step, and how many batches of questions were drawn; all else that a run needs to go on is a function of them. It also holds
-the digest of the trained latent, which lies outside of the run directory: another one in its place is refused.
+Steps count from 1. A step is recorded in this order: trees, metrics, checkpoint when due. A resumed run drops metrics and rollouts of
+steps after its checkpoint, so whenever a run is killed, each step ends up there exactly once. Besides the learner's state a checkpoint
+holds two numbers: the step, and how many batches of questions were drawn; all else that a run needs to go on is a function of them. It
+also holds digests of what lies outside of the run directory, the trained latent and the training questions: others in their place are
+refused.
 """
 
+import hashlib
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,9 @@ from ib_lpo.manifest import Manifest
 from ib_lpo.previous import require_same, set_aside
 from ib_lpo.progress import StepDisplay, say, summary_table
 from ib_lpo.summary import ends, totals
-from ib_lpo.tracking import Tracker, read_metrics
+from ib_lpo.tracking import read_metrics
+from ib_lpo.tracking.rollouts import rollouts
+from ib_lpo.tracking.tracker import Tracker
 from ib_lpo.tree import RolloutTree
 from ib_lpo.tree_store import write_trees
 
@@ -42,6 +46,7 @@ class Run:
             require_same(manifest, self._directory / "manifest.yaml", may_change=_may_change(manifest))
             self._require_latent(found[1])
         self._checkpoint = None if found is None else found[0]
+        self._questions: str | None = None if found is None else found[1].get("questions")
         self.done: int = 0 if found is None else found[1]["step"]
         self._drawn: int = 0 if found is None else found[1].get("batches", self.done)  # a checkpoint without it: one batch a step
         self._display = StepDisplay(manifest.steps, self.done)
@@ -61,6 +66,7 @@ class Run:
 
     def restore(self, parts: Assembly) -> dict[str, float]:
         """Bring all parts to policy version `done`, from the checkpoint that this run resumes from or from the starting model."""
+        self._require_questions(parts)
         with self.phase("publish"):
             if self._checkpoint is not None:
                 parts.learner.load((self._checkpoint / "learner").resolve())
@@ -81,13 +87,14 @@ class Run:
         self._display.begin()
 
     def record(self, step: int, trees: list[RolloutTree], metrics: dict[str, float], parts: Assembly) -> None:
-        """Write the step's trees and metrics, tell alarms, save a checkpoint when due; its seconds count towards the next step."""
+        """Write trees, metrics and rollouts, tell alarms, save a checkpoint when due; its seconds count towards the next step."""
         write_trees(self._directory / "trees" / f"step-{step:06d}.parquet", trees, step, decode=parts.decode)
         metrics |= self._display.seconds
         alarms, told = raise_alarms(self._lines, metrics, self._manifest.learner)
         metrics |= alarms
         self._lines.append(metrics)
-        self._tracker.log(step, metrics)
+        config, seed = self._manifest.tracking, self._manifest.seed
+        self._tracker.log(step, metrics, rollouts(trees, step, config, seed=seed, decode=parts.decode))
         self._display.done(step, metrics)
         for text in told:
             say(f"ALARM step {step}: {text}")
@@ -107,8 +114,16 @@ class Run:
             (directory / "learner").mkdir()
             parts.learner.save((directory / "learner").resolve())
 
-        state = {"step": step, "batches": self._drawn, "latent": self._latent}
+        state = {"step": step, "batches": self._drawn, "latent": self._latent, "questions": _digest(parts)}
         write_checkpoint(self._directory / "checkpoints", step, save, state, keep=self._manifest.checkpoint.keep)
+
+    def _require_questions(self, parts: Assembly) -> None:
+        """Raise UserError when the checkpoint was trained on other questions; one that does not say is taken as it is."""
+        if self._questions not in (None, _digest(parts)):
+            raise UserError(
+                f"data.train: after leaving out what is held out or in a benchmark, its questions are not those that {self._checkpoint} "
+                "was trained on; put files and evaluation.benchmarks back as they were, or start over with --fresh"
+            )
 
     def _require_latent(self, state: dict[str, Any]) -> None:
         """Raise UserError unless the checkpoint of `state` was trained with the latent that lies in latent.weights now. One that does not
@@ -118,6 +133,11 @@ class Run:
                 f"latent.weights={str(self._manifest.latent.weights)!r}: holds another latent than step {state['step']} of "
                 f"{self._directory} was trained with; put that one back, or start over with --fresh"
             )
+
+
+def _digest(parts: Assembly) -> str:
+    """Of the training questions, in order."""
+    return hashlib.sha256(repr([(question.id, question.prompt_ids, question.answer) for question in parts.sets.train]).encode()).hexdigest()
 
 
 # Sections that do not change what is learnt.

@@ -1,33 +1,11 @@
 """A run's metrics.jsonl boiled down: its two ends, and totals over all steps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+
+from ib_lpo.metrics.metric import Total
+from ib_lpo.metrics.registry import describe
 
 Line = Mapping[str, float]
-
-_SUMS = (
-    "sampling/questions",
-    "sampling/silent",
-    "sampling/surplus",
-    "grow/forks",
-    "grow/unforked",
-    "grow/cache_misses",
-    "filter/kept",
-    "filter/pruned",
-    "grade/unverifiable",
-    "publish/syncs",
-)
-_MEANS = (
-    "grade/reward",
-    "grow/entropy",
-    "grow/cached_share",
-    "mismatch/mean_abs",
-    "mismatch/z_gap",
-    "ib/tokens_per_trajectory",
-    "learner/tree_token_ratio",
-    "learner/padding",
-    "learner/waiting",
-)
-_LARGEST = ("mismatch/max_abs",)
 
 
 def ends(lines: Sequence[Line]) -> tuple[dict[str, float], dict[str, float]]:
@@ -42,12 +20,22 @@ def ends(lines: Sequence[Line]) -> tuple[dict[str, float], dict[str, float]]:
 
 
 def totals(lines: Sequence[Line]) -> dict[str, float]:
-    """Sums of counts, failures, alarms and seconds, means of means, the largest of largests; steps without the metric are left out."""
-    found = sorted({name for line in lines for name in line if name.startswith(("seconds/", "alarms/", "failure/"))})
-    kinds = [(name, sum) for name in (*_SUMS, *found)] + [(name, _mean) for name in _MEANS] + [(name, max) for name in _LARGEST]
-    values = {name: [line[name] for line in lines if line.get(name) is not None] for name, _ in kinds}
-    return {name: reduce(values[name]) for name, reduce in kinds if values[name]}
+    """For each metric that ib_lpo/metrics names, what its steps come to there (`Metric.total`): a sum of counts and seconds, a mean of
+    means, the largest of largests. Steps without the metric are left out."""
+    values: dict[str, list[float]] = {}
+    for line in lines:
+        for name, value in line.items():
+            if value is not None:
+                values.setdefault(name, []).append(value)
+    return {name: _REDUCE[metric.total](found) for name, found in values.items() if (metric := describe(name)) is not None}
 
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
+
+
+def _last(values: Sequence[float]) -> float:
+    return values[-1]
+
+
+_REDUCE: dict[Total, Callable[[Sequence[float]], float]] = {"sum": sum, "mean": _mean, "max": max, "last": _last}

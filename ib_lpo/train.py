@@ -15,6 +15,7 @@ grown by policy version k-1 and publishes version k. Each phase waits for the on
 from ib_lpo.assembly import Assembly, assemble
 from ib_lpo.branching.metrics import growth_metrics
 from ib_lpo.branching.sampling import Harvest
+from ib_lpo.evaluation.during_training import evaluation, evaluation_due
 from ib_lpo.held_out import accuracy, due
 from ib_lpo.learner.advantages import assign_advantages
 from ib_lpo.manifest import Manifest
@@ -34,12 +35,18 @@ def train(manifest: Manifest, *, resume: bool = False) -> None:
         if run.done == 0:
             with run.phase("held_out"):
                 first = accuracy(parts, 0)
+            if evaluation_due(0, manifest):
+                with run.phase("evaluation"):
+                    first |= evaluation(parts, 0)
             run.log_start(published | first | {"data/unjudgeable": float(parts.sets.unjudgeable)})
         for step in range(run.done + 1, manifest.steps + 1):
             trees, metrics = one_step(step, run, parts)
             if due(step, manifest):
                 with run.phase("held_out"):
                     metrics |= accuracy(parts, step)
+            if evaluation_due(step, manifest):
+                with run.phase("evaluation"):
+                    metrics |= evaluation(parts, step)
             run.record(step, trees, metrics, parts)
         run.summarise()
 

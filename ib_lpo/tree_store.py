@@ -5,7 +5,7 @@ written under another name and renamed.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ib_lpo.errors import UserError
@@ -90,8 +91,8 @@ def write_trees(path: Path, trees: Sequence[RolloutTree], step: int, *, decode: 
     return path
 
 
-def read_trees(path: Path) -> list[RolloutTree]:
-    """The trees as they were written, in order.
+def read_trees(path: Path, only: Collection[int] | None = None) -> list[RolloutTree]:
+    """The trees as they were written, in order; with `only`, those with these indices in the file.
 
     Raises FileNotFoundError, pyarrow.ArrowInvalid for another kind of file, or UserError for parquet with other columns.
     """
@@ -103,8 +104,42 @@ def read_trees(path: Path) -> list[RolloutTree]:
             f"{path}: not trees as this version of ib_lpo writes them (missing or different: {', '.join(different)}); read them with the "
             "version that wrote them, or grow them again"
         )
-    rows = pq.read_table(path, columns=columns).to_pylist()
+    rows = pq.read_table(path, columns=columns, filters=None if only is None else pc.field("tree").isin(sorted(only))).to_pylist()
     return [_tree(list(group)) for _, group in groupby(rows, key=lambda row: row["tree"])]
+
+
+def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
+    """Some columns of the file, a row per trajectory, in order; the values are those that `read_trees` gives.
+
+    Nothing else is read, so a file need not have the other columns. A tree without trajectories has no row. Raises as `read_trees`.
+    """
+    held = pq.read_schema(path)
+    different = [name for name in columns if name not in held.names or held.field(name).type != _SCHEMA.field(name).type]
+    if different:
+        raise UserError(
+            f"{path}: not trees as this version of ib_lpo writes them (missing or different: {', '.join(different)}); read them with the "
+            "version that wrote them, or grow them again"
+        )
+    table = pq.read_table(path, columns=list(dict.fromkeys(("id", *columns))))
+    values = {name: _column(name, table[name].combine_chunks()) for name in table.column_names}
+    rows = (dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True))
+    return [{name: row[name] for name in columns} for row in rows if row["id"] is not None]
+
+
+def _column(name: str, values: pa.Array) -> list[Any]:
+    """Arrays are cut from one piece of memory, without a Python object per number."""
+    if name in _ARRAYS:
+        whole, ends = np.array(values.values, _ARRAYS[name]), values.offsets.to_numpy()
+        there = values.is_valid().to_pylist()
+        return [whole[a:b] if valid else None for a, b, valid in zip(ends[:-1], ends[1:], there, strict=True)]
+    plain = values.to_pylist()
+    if name == "failures":
+        return [None if row is None else tuple(Failure(**f | {"mode": FailureMode(f["mode"])}) for f in row) for row in plain]
+    if name in _ENUMS:
+        return [None if value is None else _ENUMS[name](value) for value in plain]
+    if name in _RECORDS:
+        return [None if value is None else _record(_RECORDS[name], value) for value in plain]
+    return plain
 
 
 def _tree_rows(tree: RolloutTree, index: int, step: int, decode: Callable[[list[int]], str] | None) -> list[dict[str, Any]]:

@@ -2,16 +2,18 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 
 from ib_lpo import seeds
 from ib_lpo.analysis.bootstrap import Estimate, bootstrap
-from ib_lpo.analysis.diversity import answer_entropy, distinct, ngrams, pairwise_distance
 from ib_lpo.analysis.forks import StudiedFork
+from ib_lpo.diversity.answers import answer_entropy
+from ib_lpo.diversity.embeddings import pairwise_distance
+from ib_lpo.diversity.ngrams import distinct, ngrams
 from ib_lpo.latent.encoders import PrefixEncoder
 from ib_lpo.manifest import Manifest
+from ib_lpo.scoring.answer_classes import merged
 from ib_lpo.scoring.answer_span import Decode
 from ib_lpo.scoring.answer_text import find_answer
 from ib_lpo.scoring.grades import Grade
@@ -49,7 +51,7 @@ def read_branches(
     whole = [[decode([*fork.shared_ids.tolist(), *ids.tolist()]) for ids in of] for fork, of in zip(forks, token_ids, strict=True)]
     golds = [fork.question.answer for fork in forks]
     grades = iter(grade([(text, gold) for texts, gold in zip(whole, golds, strict=True) for text in texts]))
-    stated = _merged([[None if (one := find_answer(text)) is None else one.expression for text in texts] for texts in whole], grade)
+    stated = merged([[None if (one := find_answer(text)) is None else one.expression for text in texts] for texts in whole], grade)
     return [
         [
             Branch(fork=fork.id, token_ids=ids, text=decode(ids.tolist()), answer=answer, verdict=next(grades).verdict)
@@ -57,18 +59,6 @@ def read_branches(
         ]
         for fork, of, answers in zip(forks, token_ids, stated, strict=True)
     ]
-
-
-def _merged(answers: list[list[str | None]], grade: Callable[[list[tuple[str, str]]], list[Grade]]) -> list[list[str | None]]:
-    """Answers of each fork, every one under the first spelling that the verifier takes for the same."""
-    spellings = [list(dict.fromkeys(answer for answer in of if answer is not None)) for of in answers]
-    pairs = [(i, *pair) for i, of in enumerate(spellings) for pair in combinations(of, 2)]
-    verdicts = grade([(f"\\boxed{{{later}}}", earlier) for _, earlier, later in pairs])
-    under: dict[tuple[int, str], str] = {}
-    for (i, earlier, later), found in zip(pairs, verdicts, strict=True):
-        if found.verdict is Verdict.CORRECT:
-            under.setdefault((i, later), under.get((i, earlier), earlier))
-    return [[None if answer is None else under.get((i, answer), answer) for answer in of] for i, of in enumerate(answers)]
 
 
 def measure(grown: Grown, encoder: PrefixEncoder) -> dict[str, dict[str, np.ndarray]]:

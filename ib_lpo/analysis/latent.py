@@ -17,13 +17,14 @@ from transformers import PreTrainedTokenizerBase
 
 from ib_lpo.analysis.attention import AttentionEffect, attention_effect
 from ib_lpo.analysis.effects import Branch, Grown, differences, measure, read_branches
-from ib_lpo.analysis.figures import draw_attention, draw_effects, draw_kl
 from ib_lpo.analysis.forks import StudiedFork, find_forks
+from ib_lpo.analysis.latent_figures import draw_attention, draw_effects, draw_kl
+from ib_lpo.analysis.roots import build_embedding, require_room
 from ib_lpo.analysis.tables import append_branches, markdown, shown
 from ib_lpo.analysis.variants import CONTROL, MEAN, TRAINED, branches, latents_of, variants, with_injection
 from ib_lpo.data.questions import load_questions
 from ib_lpo.errors import UserError
-from ib_lpo.latent.encoders import PrefixEncoder, build_encoder
+from ib_lpo.latent.encoders import PrefixEncoder
 from ib_lpo.latent.injection import MapShape
 from ib_lpo.latent.prior import build_prior
 from ib_lpo.latent.store import has_maps, read_report
@@ -32,7 +33,7 @@ from ib_lpo.policy.load import load_config, load_tokenizer, text_decoder
 from ib_lpo.progress import say
 from ib_lpo.scoring.answer_span import Decode
 from ib_lpo.scoring.verifier import Verifier
-from ib_lpo.serving import serving
+from ib_lpo.serving import Serving
 from ib_lpo.tree import Question
 
 
@@ -40,7 +41,7 @@ def analyze(manifest: Manifest) -> Path:
     """Run the study; returns the directory with its results. Raises UserError, before anything is generated, for what does not fit."""
     fitted = _fitted(manifest)
     reports = {name: read_report(one.latent.weights) for name, one in fitted.items()}
-    encoder = build_encoder(manifest.analysis.latent.embedding, manifest.model)
+    encoder = build_embedding(manifest.analysis.latent.embedding, manifest.model, "analysis.latent")
     tokenizer = load_tokenizer(manifest.model)
     folder = manifest.runs_dir / f"{manifest.name}-analysis"
     folder.mkdir(parents=True, exist_ok=True)
@@ -58,16 +59,7 @@ def _fitted(manifest: Manifest) -> dict[str, Manifest]:
         raise UserError(f"latent.kind={latent.kind}: the study compares a trained z with none; set cvae and latent.weights")
     if latent.injection in chosen.injections:
         raise UserError(f"analysis.latent.injections.{latent.injection}: is latent.injection, whose latent is latent.weights; remove it")
-    if chosen.tokens >= manifest.rollout.max_response_tokens:
-        raise UserError(
-            f"analysis.latent.tokens={chosen.tokens}: leaves roots nothing of rollout.max_response_tokens="
-            f"{manifest.rollout.max_response_tokens}; lower it, or raise that"
-        )
-    if chosen.embedding.kind == "sentence" and chosen.embedding.path is None:
-        raise UserError(
-            "analysis.latent.embedding.path=null: analysis.latent.embedding.kind=sentence needs a sentence encoder; "
-            "`python tools/fetch_minilm.py` fetches one"
-        )
+    require_room(manifest, "analysis.latent", chosen.tokens)
     config = load_config(manifest.model)
     weights = {latent.injection: latent.weights} | chosen.injections
     found = {name: with_injection(manifest, name, path) for name, path in weights.items()}
@@ -85,13 +77,16 @@ def _questions(manifest: Manifest, tokenizer: PreTrainedTokenizerBase) -> list[Q
 def _grow(manifest: Manifest, questions: list[Question], decode: Decode, record: Path) -> tuple[list[StudiedFork], Grown]:
     """Forks, and their branches under every variant, graded and recorded."""
     compared, width = variants(manifest), manifest.analysis.latent.branches
-    with serving(compared[0].manifest) as engine:
+
+    def find(engine: Serving) -> list[StudiedFork]:
         forks = find_forks(manifest, questions, engine, decode)
-    say(f"{len(forks)} forks, {len(compared)} variants of {width} branches each")
-    record.unlink(missing_ok=True)
+        say(f"{len(forks)} forks, {len(compared)} variants of {width} branches each")
+        record.unlink(missing_ok=True)
+        return forks
+
     verifier, grown = Verifier(manifest.verifier), {}
     try:
-        for variant, generations in branches(forks, compared):
+        for variant, forks, generations in branches(compared, find):
             ids = [[generations[f"{fork.id}/b{k}"].token_ids for k in range(width)] for fork in forks]
             grown[variant.name] = read_branches(forks, ids, decode, verifier.grade)
             append_branches(record, variant.name, grown[variant.name])

@@ -4,7 +4,7 @@ z does two things. Its maps were fitted to solutions, so they move the policy to
 from branch to branch. `MEAN` has the first without the second: all branches of a fork under z = mu(c).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -70,13 +70,18 @@ def with_injection(manifest: Manifest, injection: str, weights: Path) -> Manifes
     return manifest.model_copy(update={"latent": manifest.latent.model_copy(update={"injection": injection, "weights": weights})})
 
 
-def branches(forks: list[StudiedFork], compared: list[Variant]) -> Iterator[tuple[Variant, dict[str, Generation]]]:
-    """The branches of all forks under each variant, by "<fork>/b<k>". Branch k has the same sampling seed under all of them."""
+def branches(
+    compared: list[Variant], find: Callable[[Serving], list[StudiedFork]]
+) -> Iterator[tuple[Variant, list[StudiedFork], dict[str, Generation]]]:
+    """The forks, which `find` finds with the first engine, and their branches under each variant, by "<fork>/b<k>". Branch k has the same
+    sampling seed under all of them."""
+    forks: list[StudiedFork] | None = None
     for _, group in groupby(compared, key=lambda variant: variant.engine_settings):
         members = list(group)
         with serving(members[0].manifest) as engine:
+            forks = find(engine) if forks is None else forks
             for variant in members:
-                yield variant, _grow(variant, forks, engine)
+                yield variant, forks, _grow(variant, forks, engine)
 
 
 def _grow(variant: Variant, forks: list[StudiedFork], engine: Serving) -> dict[str, Generation]:

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from ib_lpo.tree import RolloutTree, Status
+from ib_lpo.scoring.repetition import repeated_tokens
+from ib_lpo.tree import RolloutTree, Status, Trajectory
 
 
 def growth_metrics(trees: list[RolloutTree], block_size: int) -> dict[str, float]:
@@ -10,7 +11,8 @@ def growth_metrics(trees: list[RolloutTree], block_size: int) -> dict[str, float
 
     `forks`: places that branches left at. `unforked`, `unforked_branches`: roots and branches that were to fork and had no candidate;
     `missing_forks`: the forks that these and others had no candidate for. `depth`, `mean_depth`: levels below the root of the deepest
-    branch and of the mean one, 0 without any. `cache_misses`: branches that found less of their prefix in the cache than stood there.
+    branch and of the mean one, 0 without any. `repeated_4grams`: share of the tokens of a whole response that complete a 4-gram which it
+    held before, mean over trajectories. `cache_misses`: branches that found less of their prefix in the cache than stood there.
     """
     trajectories = [t for tree in trees for t in tree.trajectories]
     branches = [(tree, t) for tree in trees for t in tree.trajectories if t.parent is not None]
@@ -31,10 +33,16 @@ def growth_metrics(trees: list[RolloutTree], block_size: int) -> dict[str, float
         "grow/entropy": float(entropies.mean()),
         "grow/fork_entropy": float(np.mean([t.fork.entropy for _, t in branches])) if branches else 0.0,
         "grow/response_tokens": float(np.mean([t.response_ids.size for t in trajectories])),
+        "grow/repeated_4grams": float(np.mean([_repeated_share(t) for t in trajectories])),
         "grow/truncated": float(np.mean([t.status is Status.TRUNCATED for t in trajectories])),
         "grow/cached_share": sum(cached) / max(1, sum(lengths)),
         "grow/cache_misses": sum(found < least for found, least in zip(cached, _owed(trees, block_size), strict=True)),
     }
+
+
+def _repeated_share(trajectory: Trajectory) -> float:
+    repeated = repeated_tokens(trajectory.response_ids)
+    return float(repeated.mean()) if repeated.size else 0.0
 
 
 def _owed(trees: list[RolloutTree], block_size: int) -> list[int]:

@@ -6,6 +6,8 @@ next iteration after its parent ended. Since a question lives on one engine, eac
 of the same manifest, however the engines interleave: the trees are identical.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from ib_lpo.branching.growth import Growth, GrowthPlan, Sprout
@@ -16,6 +18,18 @@ from ib_lpo.policy.load import load_tokenizer, text_decoder
 from ib_lpo.rollout.request import Generation, GenerationRequest
 from ib_lpo.scoring.answer_span import answer_start
 from ib_lpo.tree import Question, RolloutTree
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlainSampling:
+    """How questions are sampled without branches and without z."""
+
+    purpose: str  # part of every seed
+    samples: int  # per question
+    temperature: float
+    max_response_tokens: int
+    top_p: float = 1.0
+    top_k: int | None = None
 
 
 class BranchScheduler:
@@ -33,27 +47,39 @@ class BranchScheduler:
 
     def grow(self, step: int, questions: list[Question]) -> list[RolloutTree]:
         """Roots, forks, latents and branches of one batch of a training step; trees in the order of `questions`."""
-        return self._run(questions, self._plan(step, "train"))
+        m, r = self._manifest, self._manifest.rollout
+        plan = GrowthPlan(
+            branching=m.branching,
+            max_response_tokens=r.max_response_tokens,
+            temperature=r.temperature,
+            top_p=r.top_p,
+            top_k=r.top_k,
+            engines=len(self._engines),
+            seed_path=(m.seed, step, "train"),
+        )
+        return self._run(questions, plan)
 
-    def sample(self, step: int, questions: list[Question]) -> list[RolloutTree]:
-        """Plain samples of the held-out check: no branches, no z. The engines forget them, as a resumed run never saw them."""
-        trees = self._run(questions, self._plan(step, "held_out"))
+    def sample(self, step: int, questions: list[Question], how: PlainSampling | None = None) -> list[RolloutTree]:
+        """Trees of roots alone, without z; by default those of the held-out check. The engines forget them, as a resumed run never saw
+        them."""
+        how = self._held_out() if how is None else how
+        plan = GrowthPlan(
+            branching=self._manifest.branching.model_copy(update={"roots": how.samples, "branches": 0}),
+            max_response_tokens=how.max_response_tokens,
+            temperature=how.temperature,
+            top_p=how.top_p,
+            top_k=how.top_k,
+            engines=len(self._engines),
+            seed_path=(self._manifest.seed, step, how.purpose),
+        )
+        trees = self._run(questions, plan)
         for pending in [engine.call("forget") for engine in self._engines]:
             pending.result()
         return trees
 
-    def _plan(self, step: int, purpose: str) -> GrowthPlan:
-        m, held_out = self._manifest, purpose == "held_out"
-        plain = m.branching.model_copy(update={"roots": m.held_out.samples, "branches": 0})
-        return GrowthPlan(
-            branching=plain if held_out else m.branching,
-            max_response_tokens=m.rollout.max_response_tokens,
-            temperature=m.held_out.temperature if held_out else m.rollout.temperature,
-            top_p=1.0 if held_out else m.rollout.top_p,
-            top_k=None if held_out else m.rollout.top_k,
-            engines=len(self._engines),
-            seed_path=(m.seed, step, purpose),
-        )
+    def _held_out(self) -> PlainSampling:
+        held_out, longest = self._manifest.held_out, self._manifest.rollout.max_response_tokens
+        return PlainSampling(purpose="held_out", samples=held_out.samples, temperature=held_out.temperature, max_response_tokens=longest)
 
     def _run(self, questions: list[Question], plan: GrowthPlan) -> list[RolloutTree]:
         growth = Growth(plan, questions, lambda ids: answer_start(ids, self._decode))

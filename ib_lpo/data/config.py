@@ -19,8 +19,12 @@ class SourceConfig(Section):
     """The file of `kind: file`."""
     config: str | None = None
     """Hub configuration name."""
+    revision: str | None = None
+    """Hub revision (commit, tag or branch); null: the newest."""
     split: str = "train"
-    """Hub split."""
+    """Hub split; `train[:500]` and the like are understood."""
+    skip: int = Field(0, ge=0)
+    """Rows to pass over before the first that is taken, so that one file serves two purposes."""
     size: int | None = Field(None, ge=1)
     """Number of questions to take; required for generators."""
     seed: int = 0
@@ -28,7 +32,10 @@ class SourceConfig(Section):
     options: dict[str, Any] = Field(default_factory=dict)
     """Options of a generator, passed on as they are."""
     question_column: str = "question"
-    """Column with the question."""
+    """Column with the question. This and the other columns may lead into nested cells: `prompt.0.content` is `content` of the first item of
+    `prompt`, unless there is a column of just that name."""
+    question_pattern: str | None = None
+    """Regular expression whose group 1 is the question within its cell, which is free of instructions then; null: the whole cell."""
     answer_column: str | None = "answer"
     """Column with the gold answer, or with a solution that ends in it (`\\boxed{...}` or `#### ...`); null: there are no gold answers."""
     solution_column: str | None = None

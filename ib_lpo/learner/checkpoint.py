@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-_MARKER = "complete"
+MARKER = "complete"
 _STATE = "state.json"
 _NAME = re.compile(r"step-(\d+)")
 
@@ -29,7 +29,7 @@ def write_checkpoint(root: Path, step: int, save: Callable[[Path], None], state:
     if final.exists():
         shutil.rmtree(final)
     partial.rename(final)
-    (final / _MARKER).touch()
+    (final / MARKER).touch()
     for path in _complete(root)[:-keep]:
         shutil.rmtree(path)
     return final
@@ -44,4 +44,4 @@ def newest_complete(root: Path) -> tuple[Path, dict[str, Any]] | None:
 def _complete(root: Path) -> list[Path]:
     """Complete checkpoints, oldest step first."""
     named = [(match, path) for path in root.glob("step-*") if (match := _NAME.fullmatch(path.name))]
-    return [path for match, path in sorted(named, key=lambda pair: int(pair[0][1])) if (path / _MARKER).exists()]
+    return [path for match, path in sorted(named, key=lambda pair: int(pair[0][1])) if (path / MARKER).exists()]

@@ -203,6 +203,20 @@ def test_metrics_count_forks_levels_and_what_is_missing():
     assert metrics["grow/unforked_branches"] == sum(tree.unforked_branches for tree in trees) > 0
 
 
+def test_repetition_is_the_mean_share_over_whole_responses():
+    """A branch that goes on repeating what its prefix repeated; a response without a whole 4-gram has none."""
+    (tree, *_), _ = grow(plan(**DEEP), 1, lambda n: 0)
+    root, branch = tree.roots[0], next(t for t in tree.trajectories if t.parent)
+    responses = {"loop": ([], [1, 2] * 5), "goes on": ([1, 2, 1, 2, 1, 2], [1, 2, 3, 4]), "short": ([], [7, 7, 7]), "none": ([], range(9))}
+    trajectories = [
+        replace(branch if prefix else root, id=id, prefix_ids=np.array(prefix, np.int32), token_ids=np.array(own, np.int32))
+        for id, (prefix, own) in responses.items()
+    ]
+    trajectories[1].parent = "loop"
+    metrics = growth_metrics([RolloutTree(question=tree.question, trajectories=trajectories)], block_size=4)
+    assert metrics["grow/repeated_4grams"] == pytest.approx(np.mean([5 / 10, 3 / 10, 0, 0]))
+
+
 def with_cache(tree: RolloutTree, cached: dict[str, int], latent: bool) -> RolloutTree:
     z = np.zeros(2, np.float32) if latent else None
     grown = [replace(t, cached_tokens=cached.get(t.id, 99), latent=z if t.parent else None) for t in tree.trajectories]

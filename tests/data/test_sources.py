@@ -109,6 +109,33 @@ def test_unreadable_files(tmp_path):
     assert "cannot be read as .parquet" in refusal(SourceConfig(kind="file", path=tmp_path / "set.parquet"))
     (tmp_path / "set.jsonl").write_text('{"question": "a", "answer": "b"}\n{"question":\n')
     assert "set.jsonl:2" in refusal(SourceConfig(kind="file", path=tmp_path / "set.jsonl"))
+    (tmp_path / "set.csv").write_text("question,answer\nWhat, then?,7\n")
+    assert "set.csv:2: more cells than the header" in refusal(SourceConfig(kind="file", path=tmp_path / "set.csv"))
+
+
+def test_line_separators_of_unicode_do_not_end_a_line_of_jsonl(tmp_path):
+    (tmp_path / "set.jsonl").write_text(
+        json.dumps({"question": "a\u2028b\x85c", "answer": "1"}, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+    assert [row.question for row in read_rows(SourceConfig(kind="file", path=tmp_path / "set.jsonl"))] == ["a\u2028b\x85c"]
+
+
+def test_one_file_serves_two_purposes(tmp_path):
+    path = jsonl(tmp_path / "set.jsonl", [{"question": f"q{i}", "answer": str(i)} for i in range(5)])
+    source = SourceConfig(kind="file", path=path)
+    first, rest = (read_rows(source.model_copy(update=part)) for part in ({"size": 2}, {"skip": 2}))
+    assert first + rest == read_rows(source) and len(first) == 2
+    assert [row.answer for row in read_rows(source.model_copy(update={"skip": 1, "size": 2}))] == ["1", "2"]
+    assert "has only 1 rows after skip=4" in refusal(source.model_copy(update={"skip": 4, "size": 2}))
+    assert "has no rows after skip=5" in refusal(source.model_copy(update={"skip": 5}))
+    generator = SourceConfig(size=6)
+    assert read_rows(generator.model_copy(update={"skip": 2, "size": 4})) == read_rows(generator)[2:]
+
+
+def test_a_generators_instructions_can_be_left_out():
+    plain = read_rows(SourceConfig(size=3))
+    named = read_rows(SourceConfig(size=3, question_pattern="^[^:]*: (.*)$"))
+    assert [row.question for row in named] == [row.question.partition(": ")[2] for row in plain]
 
 
 @pytest.fixture
@@ -156,9 +183,9 @@ def test_solutions_of_the_hub_and_of_a_generator(hub_layout):
 
 
 def test_hub_refusals(hub_layout, tmp_path):
-    assert "Unknown split" in refusal(SourceConfig(kind="hub", name=hub_layout, config="main", split="test"))
-    assert "Available" in refusal(SourceConfig(kind="hub", name=hub_layout, config="extra"))
-    assert "out of reach" in refusal(SourceConfig(kind="hub", name="nobody/nothing"))
+    assert "the splits are train" in refusal(SourceConfig(kind="hub", name=hub_layout, config="main", split="test"))
+    assert "the configurations are main" in refusal(SourceConfig(kind="hub", name=hub_layout, config="extra"))
+    assert "HF_HUB_OFFLINE" in refusal(SourceConfig(kind="hub", name="nobody/nothing"))
     assert "question, answer" in refusal(SourceConfig(kind="hub", name=hub_layout, config="main", answer_column="gold"))
 
 

@@ -15,7 +15,7 @@ def manifest(tmp_path, **values):
     return validate(base | values)
 
 
-PARTS = SimpleNamespace(decode=str, learner=SimpleNamespace(save=lambda path: None))
+PARTS = SimpleNamespace(decode=str, learner=SimpleNamespace(save=lambda path: None), sets=SimpleNamespace(train=[]))
 SILENT = {"advantage/groups": 2.0, "advantage/all_wrong_groups": 2.0}
 
 

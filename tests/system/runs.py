@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import yaml
 
+from ib_lpo.metrics.registry import describe
 from ib_lpo.tracking import read_metrics
 
 MANIFEST = {
@@ -37,6 +38,7 @@ MANIFEST = {
     "ib": {"replicas": 2},
     "learner": {"ranks": 2, "lr": 1e-3, "max_tokens_per_micro_batch": 512, "max_logprob_gap": 1e-4},
     "checkpoint": {"every": 2},
+    "tracking": {"rollouts_every": 2, "rollouts": 8},
     "cluster": {
         "cpus": 2,
         "engine_cpus": 0.3,
@@ -79,7 +81,14 @@ def finish(process: subprocess.Popen, seconds: float = 500) -> tuple[int, str]:
 def train(folder: Path, manifest: Path, *arguments: str, command: tuple[str, ...] = ("train",)) -> str:
     code, output = finish(start(folder, manifest, *arguments, command=command))
     assert code == 0, output
+    assert unnamed(folder) == set()
     return output
+
+
+def unnamed(folder: Path) -> set[str]:
+    """Metrics that runs under `folder` recorded and ib_lpo/metrics does not name."""
+    lines = (line for path in folder.rglob("metrics.jsonl") for line in read_metrics(path))
+    return {name for line in lines for name in line if describe(name) is None}
 
 
 def repeatable(folder: Path, name: str, runs: str = "runs") -> list[dict]:

@@ -27,14 +27,14 @@ def read_file(source: SourceConfig) -> list[Row]:
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; correct the path, which is relative to the working directory") from None
     except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
-        raise DataError(f"{path}: cannot be read as {path.suffix} ({' '.join(str(error).split())}); check the file") from None
+        raise DataError(f"{path}: cannot be read as {path.suffix} ({' '.join(str(error).split())}); the file is damaged") from None
     columns = list(dict.fromkeys(column for record in records for column in record))
     return from_records(records, columns, source, where=path.stem)
 
 
 def _jsonl(path: Path) -> Records:
     records = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -53,7 +53,13 @@ def _parquet(path: Path) -> Records:
 
 def _csv(path: Path) -> Records:
     with path.open(encoding="utf-8-sig", newline="") as file:
-        return list(csv.DictReader(file, strict=True))
+        reader = csv.DictReader(file, strict=True)
+        records = []
+        for record in reader:
+            if None in record:
+                raise DataError(f"{path}:{reader.line_num}: more cells than the header has columns; quote cells that hold commas")
+            records.append(record)
+    return records
 
 
 READERS: dict[str, Callable[[Path], Records]] = {".jsonl": _jsonl, ".parquet": _parquet, ".csv": _csv}

@@ -1,9 +1,12 @@
 """A row of questions and the rules every row obeys. Imports no torch."""
 
+import re
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 
 from ib_lpo.data.config import SourceConfig
+from ib_lpo.data.sources.cells import lead_of, lookup, text_of
 from ib_lpo.errors import UserError
 from ib_lpo.scoring.answer_text import find_answer
 
@@ -22,33 +25,35 @@ class Row(NamedTuple):
 
 
 def from_records(records: Iterable[Mapping[str, Any]], columns: Iterable[str], source: SourceConfig, *, where: str) -> list[Row]:
-    """Rows from the question, answer and id columns of `records`, the first `source.size` of them.
+    """Rows from the question, answer, solution and id columns of `records`: `source.size` of them after `source.skip`.
 
-    `where` names the origin in ids and errors. Raises DataError for a column that is absent, an empty question or answer,
-    an id that comes twice, or fewer records than `source.size`.
+    `where` names the origin in ids and errors. Raises DataError for a column that is absent, an empty question, answer or id,
+    an id that comes twice, a question without `source.question_pattern`, or fewer records than asked for.
     """
     _require(source, list(columns), where)
+    pattern = question_pattern(source, where)
     rows: list[Row] = []
     seen: dict[str, int] = {}
-    for number, record in enumerate(records):
-        if len(rows) == source.size:
-            break
-        row = _row(record, number, source, where)
+    texts: dict[str, str] = {}  # one object per text: data sets that repeat their questions stay small
+    stop = None if source.size is None else source.skip + source.size
+    for number, record in islice(enumerate(records), source.skip, stop):
+        row = _row(record, number, source, where, pattern)
         if row.id in seen:
             raise DataError(
                 f"{where}: row {number} has the id {row.id!r} of row {seen[row.id]}; make {source.id_column!r} unique or drop id_column"
             )
         seen[row.id] = number
-        rows.append(row)
+        rows.append(Row(row.id, *(texts.setdefault(text, text) for text in row[1:])))
     return enough(rows, source, where)
 
 
 def enough(rows: list[Row], source: SourceConfig, where: str) -> list[Row]:
     """`rows` again. Raises DataError when there are none, or fewer than `source.size`."""
+    after = f" after skip={source.skip}" if source.skip else ""
     if not rows:
-        raise DataError(f"{where}: has no rows; point to a source with questions")
+        raise DataError(f"{where}: has no rows{after}; point to a source with questions")
     if source.size is not None and len(rows) < source.size:
-        raise DataError(f"{where}: size={source.size}, but it has only {len(rows)} rows; lower size or remove it")
+        raise DataError(f"{where}: size={source.size}, but it has only {len(rows)} rows{after}; lower size or remove it")
     return rows
 
 
@@ -58,26 +63,52 @@ def final_answer(text: str) -> str:
     return text.strip() if stated is None else stated.expression
 
 
+def columns_of(source: SourceConfig) -> dict[str, str]:
+    """Setting to column, of the columns that `source` reads."""
+    settings = ("question_column", "answer_column", "solution_column", "id_column")
+    return {key: column for key in settings if (column := getattr(source, key)) is not None}
+
+
 def _require(source: SourceConfig, columns: list[str], where: str) -> None:
-    wanted = {"question_column": source.question_column, "answer_column": source.answer_column}
-    wanted |= {"solution_column": source.solution_column, "id_column": source.id_column}
-    for key, column in wanted.items():
-        if column is not None and column not in columns:
+    for key, column in columns_of(source).items():
+        if column not in columns and lead_of(column) not in columns:
             raise DataError(f"{where}: {key}={column!r} is not a column; the columns are {', '.join(columns)}")
 
 
-def _row(record: Mapping[str, Any], number: int, source: SourceConfig, where: str) -> Row:
-    question = _text(record.get(source.question_column))
-    answer = "" if source.answer_column is None else final_answer(_text(record.get(source.answer_column)))
-    solution = "" if source.solution_column is None else _text(record.get(source.solution_column))
-    for column, text in ((source.question_column, question), (source.answer_column, answer), (source.solution_column, solution)):
-        if column is not None and not text.strip():
-            raise DataError(f"{where}: row {number} has an empty {column!r}; fill it in or remove the row")
-    return Row(f"{where}-{number}" if source.id_column is None else _text(record.get(source.id_column)), question, answer, solution)
+def question_pattern(source: SourceConfig, where: str) -> re.Pattern[str] | None:
+    """`source.question_pattern`, compiled. Raises DataError when it is malformed or has no group."""
+    if source.question_pattern is None:
+        return None
+    try:
+        pattern = re.compile(source.question_pattern)
+    except re.error as error:
+        raise DataError(f"{where}: question_pattern={source.question_pattern!r}: no regular expression ({error}); correct it") from None
+    if not pattern.groups:
+        raise DataError(f"{where}: question_pattern={source.question_pattern!r}: has no group; put the question's part in (...)")
+    return pattern
 
 
-def _text(value: object) -> str:
-    """A cell as text; a list (OlympiadBench's final answers) becomes its items joined by commas."""
-    if value is None:
-        return ""
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+def _row(record: Mapping[str, Any], number: int, source: SourceConfig, where: str, pattern: re.Pattern[str] | None) -> Row:
+    cells = {}
+    for key, column in columns_of(source).items():
+        try:
+            cells[key] = text_of(lookup(record, column))
+        except LookupError as error:
+            raise DataError(f"{where}: row {number}: {key}={column!r} leads nowhere: {error.args[0]}; correct it") from None
+    if pattern is not None:
+        cells["question_column"] = matched(pattern, cells["question_column"], f"{where}: row {number}")
+    if "answer_column" in cells:
+        cells["answer_column"] = final_answer(cells["answer_column"])
+    for key, text in cells.items():
+        if not text.strip():
+            raise DataError(f"{where}: row {number} has an empty {getattr(source, key)!r}; fill it in or remove the row")
+    identity = cells.get("id_column", f"{where}-{number}")
+    return Row(identity, cells["question_column"], cells.get("answer_column", ""), cells.get("solution_column", ""))
+
+
+def matched(pattern: re.Pattern[str], text: str, where: str) -> str:
+    """The question inside `text`. Raises DataError when there is none."""
+    found = pattern.search(text)
+    if found is None:
+        raise DataError(f"{where}: question_pattern={pattern.pattern!r} is not in the question {text[:80]!r}; correct it")
+    return found[1] or ""

@@ -30,7 +30,7 @@ from ib_lpo.previous import require_same, set_aside
 from ib_lpo.progress import say
 from ib_lpo.rollout.config import RolloutConfig
 from ib_lpo.rollout.limits import context_tokens
-from ib_lpo.tracking import Tracker
+from ib_lpo.tracking.tracker import Tracker
 
 Report = dict[str, float | list[float]]
 _SECTIONS = {"seed", "model", "data", "latent", "latent_fit", "learner", "rollout"}  # that a fit depends on

@@ -1,4 +1,4 @@
-"""Diversity of a fork's branches, against counting and against drawing."""
+"""N-gram measures, against counting and against drawing."""
 
 import math
 from collections import Counter
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ib_lpo.analysis.diversity import answer_entropy, distinct, ngrams, pairwise_distance
+from ib_lpo.diversity.ngrams import distinct, distinct_n, ngrams, repeated_share
 
 TEXTS = st.lists(st.lists(st.integers(0, 5), max_size=12), min_size=1, max_size=4)
 
@@ -21,6 +21,16 @@ def test_ngrams_do_not_cross_branches(branches, n):
             if start + n <= len(ids):
                 want[tuple(ids[start : start + n])] += 1
     assert ngrams(branches, n) == want
+
+
+@given(TEXTS, st.integers(1, 4))
+def test_distinct_n_is_the_share_of_different_ones(branches, n):
+    everything = [tuple(ids[i : i + n]) for ids in branches for i in range(len(ids)) if i + n <= len(ids)]
+    if everything:
+        assert distinct_n(branches, n) == len(set(everything)) / len(everything)
+        assert distinct_n(branches, n) == pytest.approx(distinct(ngrams(branches, n), len(everything)))
+    else:
+        assert math.isnan(distinct_n(branches, n))
 
 
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=8))
@@ -51,13 +61,8 @@ def test_a_size_beyond_the_text_is_refused():
         distinct(Counter({"a": 3}), 4)
 
 
-def test_pairwise_distance_is_the_mean_over_pairs():
-    rows = np.array([[1.0, 0.0], [0.0, 2.0], [3.0, 3.0]])
-    assert pairwise_distance(rows) == pytest.approx((1.0 + 2 * (1 - math.sqrt(0.5))) / 3)
-    assert pairwise_distance(np.ones((3, 4))) == pytest.approx(0.0)
-
-
-def test_answer_entropy_counts_no_answer_as_one():
-    assert answer_entropy(["7", "7", "7"]) == 0.0
-    assert answer_entropy(["7", None]) == pytest.approx(math.log(2))
-    assert answer_entropy(["1", "2", None, "1"]) == pytest.approx(1.5 * math.log(2))
+def test_a_response_repeats_the_4_grams_that_came_before_in_it():
+    assert repeated_share([1, 2, 3, 4, 5, 6, 7, 8]) == 0.0
+    assert repeated_share([1, 2, 3, 4, 1, 2, 3, 4, 5, 6]) == pytest.approx(1 / 10)  # 1 2 3 4 is complete again at its eighth token
+    assert repeated_share([7] * 10) == pytest.approx(6 / 10)
+    assert math.isnan(repeated_share([]))

@@ -1,0 +1,67 @@
+"""What became of the samples of a question: graded, and with answers that mean the same under one spelling."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from ib_lpo.scoring.answer_classes import merged
+from ib_lpo.scoring.answer_text import find_answer
+from ib_lpo.scoring.grades import Grade
+from ib_lpo.tree import Question, Status, Verdict
+
+Grader = Callable[[list[tuple[str, str]]], list[Grade]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One response."""
+
+    text: str
+    tokens: int
+    status: Status
+    verdict: Verdict
+    reward: float | None  # None when unverifiable
+    answer: str | None  # as stated
+    answer_class: str | None  # the first spelling, among the question's samples, of an answer that is the same
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """All n samples of one question."""
+
+    question: str  # its id
+    digest: str  # of prompt and gold answer
+    samples: list[Sample]
+    diversity: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def solved(self) -> list[bool]:
+        """By sample; only what the verifier takes for correct is."""
+        return [sample.verdict is Verdict.CORRECT for sample in self.samples]
+
+
+def outcomes(
+    questions: Sequence[Question],
+    texts: Sequence[Sequence[str]],
+    tokens: Sequence[Sequence[int]],
+    statuses: Sequence[Sequence[Status]],
+    grade: Grader,
+) -> list[Outcome]:
+    """Outcomes of questions from the texts, lengths and ends of their samples, [questions][n] each."""
+    grades = iter(grade([(text, question.answer) for question, of in zip(questions, texts, strict=True) for text in of]))
+    answers = [[None if (one := find_answer(text)) is None else one.expression for text in of] for of in texts]
+    found = []
+    for question, *columns in zip(questions, texts, tokens, statuses, answers, merged(answers, grade), strict=True):
+        samples = [_sample(*row, grade=next(grades)) for row in zip(*columns, strict=True)]
+        found.append(Outcome(question=question.id, digest=digest(question), samples=samples))
+    return found
+
+
+def _sample(text: str, tokens: int, status: Status, answer: str | None, answer_class: str | None, *, grade: Grade) -> Sample:
+    verdict, reward = grade.verdict, grade.reward
+    return Sample(text=text, tokens=tokens, status=status, verdict=verdict, reward=reward, answer=answer, answer_class=answer_class)
+
+
+def digest(question: Question) -> str:
+    """Of what an outcome depends on besides the manifest."""
+    return hashlib.sha256(repr((question.prompt_ids, question.answer)).encode()).hexdigest()[:16]

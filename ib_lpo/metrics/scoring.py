@@ -1,0 +1,115 @@
+"""Metrics of S_IB, failure modes and the filter (method.md section 2), and of advantages (section 3)."""
+
+from ib_lpo.metrics.metric import Metric
+
+_SCORE, _FAILURES, _FILTER, _ADVANTAGES = "scoring/score.py", "scoring/failures.py", "scoring/filter.py", "learner/advantages.py"
+
+SCORING = (
+    Metric(name="ib/scored", unit="count", meaning="trajectories scored, unverifiable ones included", source=_SCORE, total="sum"),
+    Metric(name="ib/relevance", unit="nats", meaning="I(r;a) before z-scoring, mean over verifiable branches", source=_SCORE),
+    Metric(name="ib/compression", unit="nats", meaning="I(q;r) before z-scoring, mean over verifiable branches", source=_SCORE),
+    Metric(name="ib/root_relevance", unit="nats", meaning="I(r;a) before z-scoring, mean over verifiable roots", source=_SCORE),
+    Metric(name="ib/root_compression", unit="nats", meaning="I(q;r) before z-scoring, mean over verifiable roots", source=_SCORE),
+    Metric(name="ib/score_correct", unit="1", meaning="S_IB, mean over branches with a correct answer", source=_SCORE),
+    Metric(name="ib/score_wrong", unit="1", meaning="S_IB, mean over branches with a wrong answer or none", source=_SCORE),
+    Metric(
+        name="ib/spread",
+        unit="1",
+        meaning="largest minus smallest S_IB among sibling branches, mean over sets of two or more; 0: they cannot be told apart",
+        source=_SCORE,
+    ),
+    Metric(
+        name="ib/tokens_per_trajectory",
+        unit="tokens",
+        meaning="forwarded through the scoring model, per trajectory scored; shared prefixes count once",
+        source=_SCORE,
+    ),
+    Metric(
+        name="ib/token_share",
+        unit="share",
+        meaning="tokens forwarded through the scoring model, of what every scoring pass on its own would take",
+        source=_SCORE,
+    ),
+    Metric(name="failure/low", unit="count", meaning="trajectories with S_IB below ib.failures.below", source=_FAILURES, total="sum"),
+    Metric(
+        name="failure/<mode>",
+        unit="count",
+        meaning="of them, those that show this failure mode; one may show several",
+        source=_FAILURES,
+        total="sum",
+    ),
+    Metric(name="failure/unexplained", unit="count", meaning="of them, those that show none of the modes", source=_FAILURES, total="sum"),
+    Metric(
+        name="failure/unprofiled",
+        unit="count",
+        meaning="of them, those with too few points of I(r;a) to find anything but loops",
+        source=_FAILURES,
+        total="sum",
+    ),
+    Metric(name="filter/kept", unit="count", meaning="trajectories that the step trains on", source=_FILTER, total="sum"),
+    Metric(name="filter/dropped", unit="count", meaning="trajectories that the step does not train on", source=_FILTER, total="sum"),
+    Metric(
+        name="filter/<label>",
+        unit="count",
+        meaning="trajectories kept or dropped for this reason (Label in tree.py)",
+        source=_FILTER,
+        total="sum",
+    ),
+    Metric(name="advantage/groups", unit="count", meaning="groups, one per question trained on", source=_ADVANTAGES, total="sum"),
+    Metric(
+        name="advantage/empty_groups",
+        unit="count",
+        meaning="of them without signal because nothing kept has a reward",
+        source=_ADVANTAGES,
+        total="sum",
+    ),
+    Metric(
+        name="advantage/flat_groups",
+        unit="count",
+        meaning="of them without signal because all advantages of what was kept are 0",
+        source=_ADVANTAGES,
+        total="sum",
+    ),
+    Metric(
+        name="advantage/unverifiable_groups",
+        unit="count",
+        meaning="groups without signal, by cause: no trajectory has a reward",
+        source=_ADVANTAGES,
+        total="sum",
+    ),
+    Metric(
+        name="advantage/filtered_groups",
+        unit="count",
+        meaning="groups without signal, by cause: the filter left no rewards that differ",
+        source=_ADVANTAGES,
+        total="sum",
+    ),
+    Metric(
+        name="advantage/all_right_groups",
+        unit="count",
+        meaning="groups without signal, by cause: all rewards are the same and above 0",
+        source=_ADVANTAGES,
+        total="sum",
+    ),
+    Metric(
+        name="advantage/all_wrong_groups",
+        unit="count",
+        meaning="groups without signal, by cause: all rewards are 0",
+        source=_ADVANTAGES,
+        total="sum",
+    ),
+    Metric(
+        name="advantage/overlong",
+        unit="count",
+        meaning="graded trajectories whose reward the overlong punishment lowers",
+        source=_ADVANTAGES,
+        total="sum",
+    ),
+    Metric(name="advantage/mean_abs", unit="1", meaning="|A|, mean over the trajectories trained on", source=_ADVANTAGES),
+    Metric(
+        name="advantage/self_reward",
+        unit="reward",
+        meaning="size of the share of S_IB added to rewards (ib.self_reward), mean over the trajectories compared",
+        source=_ADVANTAGES,
+    ),
+)

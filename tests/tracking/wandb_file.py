@@ -1,0 +1,69 @@
+"""Reads what wandb wrote offline: records of wandb's own protocol in the log format of LevelDB, after a header of 7 bytes."""
+
+import json
+import struct
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from wandb.proto.wandb_internal_pb2 import Record
+
+_BLOCK, _HEADER, _FRAGMENT = 32768, 7, struct.Struct("<IHB")  # checksum, length, kind
+_FULL, _FIRST, _LAST = 1, 2, 4
+
+
+def records(path: Path) -> Iterator[Record]:
+    """All whole records of a .wandb file, in order."""
+    content, at, parts = path.read_bytes(), _HEADER, []
+    assert content[:4] == b":W&B"
+    while at + _FRAGMENT.size <= len(content):
+        room = _BLOCK - at % _BLOCK
+        if room < _FRAGMENT.size:
+            at += room
+            continue
+        _, length, kind = _FRAGMENT.unpack_from(content, at)
+        at += _FRAGMENT.size
+        parts = [*([] if kind in (_FULL, _FIRST) else parts), content[at : at + length]]
+        at += length
+        if kind in (_FULL, _LAST):
+            record = Record()
+            record.ParseFromString(b"".join(parts))
+            yield record
+
+
+class OfflineRun:
+    """The newest offline run under a run directory; waits for its end, which wandb's own process writes after `finish` has returned."""
+
+    def __init__(self, run_dir: Path, deadline_s: float = 30):
+        self.folder = max(path for path in (run_dir / "wandb").iterdir() if path.name.startswith("offline-run-"))
+        (file,) = self.folder.glob("*.wandb")
+        begun = time.monotonic()
+        while "exit" not in (found := [record.WhichOneof("record_type") for record in records(file)]):
+            assert time.monotonic() < begun + deadline_s, f"{file}: no end after {deadline_s} s, only {found}"
+            time.sleep(0.05)
+        self._records = list(records(file))
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """What was logged, one mapping per step, with `_step`; nested names with dots."""
+        lines = (record.history for record in self._records if record.WhichOneof("record_type") == "history")
+        return [{".".join(item.nested_key) or item.key: json.loads(item.value_json) for item in line.item} for line in lines]
+
+    @property
+    def best(self) -> dict[str, str]:
+        """By metric, which of its values the summary holds besides the last one."""
+        found = (record.metric for record in self._records if record.WhichOneof("record_type") == "metric")
+        return {metric.name: "max" if metric.summary.max else "min" for metric in found if metric.summary.max or metric.summary.min}
+
+    @property
+    def run(self) -> Any:
+        """wandb's record of the run: id, project, notes, config."""
+        return next(record.run for record in self._records if record.WhichOneof("record_type") == "run")
+
+    def table(self, step: int) -> list[dict[str, Any]]:
+        """Rows of the table `rollouts` of a step."""
+        (logged,) = [line for line in self.history if line["_step"] == step]
+        assert logged["rollouts._type"] == "table-file"
+        held = json.loads((self.folder / "files" / logged["rollouts.path"]).read_text())
+        return [dict(zip(held["columns"], row, strict=True)) for row in held["data"]]
