@@ -6,6 +6,7 @@ runs/<name>-analysis/   entropy_groups.png           a panel per measure, a colo
 """
 
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from ib_lpo.latent.store import has_maps
 from ib_lpo.manifest import Manifest
 from ib_lpo.policy.load import load_config, load_tokenizer, text_decoder
 from ib_lpo.progress import say
+from ib_lpo.rollout.config import RESERVED_ROWS
 from ib_lpo.rollout.limits import check_context
 from ib_lpo.rollout.request import Generation
 from ib_lpo.scoring.answer_span import Decode
@@ -62,6 +64,8 @@ def _checked(manifest: Manifest) -> Manifest:
     config = manifest.analysis.entropy_groups
     require_room(manifest, SECTION, config.tokens)
     require_groups(config)
+    if (last := strategies(manifest)[-1]).with_z and last.name in config.strategies:
+        raise UserError(f"{SECTION}.strategies: {last.name!r} is the name of the strategy with z; choose another, or set {SECTION}.z=false")
     model = load_config(manifest.model)
     if not has_z(manifest):
         manifest = manifest.model_copy(update={"latent": manifest.latent.model_copy(update={"kind": "none", "weights": None})})
@@ -71,11 +75,23 @@ def _checked(manifest: Manifest) -> Manifest:
             f"latent.weights, or {SECTION}.z=null"
         )
     else:
+        _require_handles(manifest)
         build_prior(manifest)
         if not has_maps(manifest, MapShape.of(model, manifest.latent)):
             raise UserError(f"latent.weights={str(manifest.latent.weights)!r}: holds no maps of z; fit it with latent_fit.objective=lm")
     check_context(manifest, model)
     return manifest
+
+
+def _require_handles(manifest: Manifest) -> None:
+    """Raise UserError when the engine cannot tell all latents of the study apart."""
+    config, slots = manifest.analysis.entropy_groups, manifest.latent.psa.k_slots
+    latents = config.roots * len(config.groups) * config.positions * config.continuations
+    if latents > (handles := (RESERVED_ROWS - 1) ** slots):
+        raise UserError(
+            f"latent.psa.k_slots={slots}: gives an engine {handles} slot handles, and the study has {latents} latents; raise it, or lower "
+            f"{SECTION}.roots"
+        )
 
 
 def require_groups(config: EntropyGroupsConfig) -> None:
@@ -94,18 +110,17 @@ def require_groups(config: EntropyGroupsConfig) -> None:
 
 def _graded(manifest: Manifest, positions: Positions, found: Mapping[str, Generation], decode: Decode) -> Sets:
     """The continuations, with answers and verdicts of whole responses; equal answers of a position and strategy are spelled alike."""
-    width, groups = manifest.analysis.entropy_groups.continuations, manifest.analysis.entropy_groups.groups
+    config = manifest.analysis.entropy_groups
     verifier, sets = Verifier(manifest.verifier), {}
     try:
-        for strategy in strategies(manifest):
-            for group in groups:
-                places = [place for root in positions for place in root[group]]
-                ids = [[found[request_id(place, strategy, k)].token_ids for k in range(width)] for place in places]
-                graded = iter(read_branches(places, ids, decode, verifier.grade))
-                sets[group, strategy.name] = [[next(graded) for _ in root[group]] for root in positions]
+        for group, strategy in product(config.groups, strategies(manifest)):
+            places = [place for root in positions for place in root[group]]
+            ids = [[found[request_id(place, strategy, k)].token_ids for k in range(config.continuations)] for place in places]
+            graded = iter(read_branches(places, ids, decode, verifier.grade))
+            sets[group, strategy.name] = [[next(graded) for _ in root[group]] for root in positions]
     finally:
         verifier.close()
-    return {(group, strategy.name): sets[group, strategy.name] for group in groups for strategy in strategies(manifest)}
+    return sets
 
 
 def _write(folder: Path, manifest: Manifest, positions: Positions, sets: Sets, rows: list[Row]) -> None:

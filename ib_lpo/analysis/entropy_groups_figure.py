@@ -55,7 +55,9 @@ def _draw(panel: Any, shown: Mapping, measure: str, strategy: str, groups: list[
     for x, estimate in points:
         panel.plot([x, x], [estimate.low, estimate.high], color=colour, lw=1.8)
     marker, style = ("D", "--") if strategy.startswith("z,") else ("o", "-")
-    panel.plot([x for x, _ in points], [e.mean for _, e in points], style, marker=marker, color=colour, ms=5, lw=0.6, alpha=0.9, label=strategy)
+    panel.plot(
+        [x for x, _ in points], [e.mean for _, e in points], style, marker=marker, color=colour, ms=5, lw=0.6, alpha=0.9, label=strategy
+    )
 
 
 def table_of(rows: Sequence[Row], groups: Sequence[str]) -> Table:

@@ -12,13 +12,13 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
+import yaml
 from torch import nn
 from transformers import PreTrainedModel
 
 from ib_lpo.errors import UserError
 from ib_lpo.latent.injection import LatentMaps
 from ib_lpo.learner.checkpoint import MARKER
-from ib_lpo.manifest import load
 
 _TAG = "learner"
 
@@ -30,9 +30,10 @@ def require_checkpoint(checkpoint: Path, model_path: str) -> None:
     if not (checkpoint / MARKER).exists():
         raise UserError(f"{checkpoint}: not a complete checkpoint (no file `{MARKER}` in it); give a complete one of the run")
     recorded = checkpoint.absolute().parent.parent / "manifest.yaml"
-    if not recorded.exists():
-        raise UserError(f"{checkpoint}: {recorded} is absent, so its model is not known; give a checkpoint inside its run directory")
-    trained = load(recorded).model.path
+    try:
+        trained = yaml.safe_load(recorded.read_text())["model"]["path"]
+    except (OSError, yaml.YAMLError, KeyError, TypeError):
+        raise UserError(f"{checkpoint}: {recorded} does not say which model it is of; give a checkpoint inside its run directory") from None
     if not _same(trained, model_path):
         raise UserError(f"model.path={model_path!r}: {checkpoint} is a checkpoint of {trained!r}; set model.path to that")
 
