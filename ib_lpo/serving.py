@@ -11,7 +11,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ib_lpo.fleet.base import Fleet, Pending, Worker
-from ib_lpo.fleet.placement import open_fleet, resolve_device
+from ib_lpo.fleet.placement import check_engines, open_fleet, resolve_device
 from ib_lpo.latent.injection import MAPS, MapShape
 from ib_lpo.latent.store import build_maps
 from ib_lpo.manifest import Manifest
@@ -66,6 +66,7 @@ def serving(manifest: Manifest, *, engines: int = 1, checkpoint: Path | None = N
     fleet = open_fleet(manifest.cluster)
     try:
         device = resolve_device(manifest.cluster, fleet)
+        check_engines(engines, manifest.cluster, device, fleet)
         c, gpus = manifest.cluster, manifest.cluster.engine_gpus * (device == "cuda")
         started = [
             fleet.spawn(RolloutEngine, manifest, i, device, name=f"engine-{i}", cpus=c.engine_cpus, gpus=gpus, env=engine_env(device))

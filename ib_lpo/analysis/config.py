@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat
+from pydantic import Field, NonNegativeFloat, PositiveFloat, field_validator
 
 from ib_lpo.latent.config import EncoderConfig
 from ib_lpo.section import Section
@@ -57,7 +57,7 @@ class EntropyGroupsConfig(Section):
     roots: int = Field(32, ge=2)
     """Roots to study: the first of the training questions, one per question, that have positions of every group."""
     groups: dict[str, tuple[Share, Share]] = Field({"low": (0.0, 0.2), "mid": (0.4, 0.6), "high": (0.95, 1.0)}, min_length=2)
-    """By name the quantiles [from, to) of entropy among a root's eligible positions, ascending."""
+    """By name the quantiles [from, to) of entropy among a root's eligible positions."""
     positions: int = Field(1, ge=1)
     """Positions per root and group."""
     continuations: int = Field(8, ge=2)
@@ -82,6 +82,11 @@ class EntropyGroupsConfig(Section):
     """Encoder of continuations, for distances and Vendi scores."""
     resamples: int = Field(10_000, ge=100)
     """Bootstrap resamples of roots."""
+
+    @field_validator("groups")
+    @classmethod
+    def _ascending(cls, groups: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+        return dict(sorted(groups.items(), key=lambda group: group[1]))
 
 
 class AnalysisConfig(Section):

@@ -10,19 +10,24 @@ from rich.table import Table
 from ib_lpo.analysis.entropy_groups_measures import MEASURES, Row, difference
 from ib_lpo.analysis.figures import pyplot, save
 
-DRAWN = {
+DRAWN = (
+    *("first_differs", "shared", "distinct_4", "self_bleu_distance", "distance"),
+    *("vendi", "answer_entropy", "accuracy", "tokens", "repetition"),
+)
+"""Measures that have a panel."""
+HEADS = {
     "first_differs": "first",
+    "shared": "part",
     "distinct_4": "dist-4",
     "self_bleu_distance": "BLEU",
     "distance": "embed",
     "vendi": "Vendi",
     "answer_entropy": "answer",
     "accuracy": "right",
-    "tokens": "tokens",
 }
-"""Measures that have a panel, with their heads in the table."""
+"""Measures that have a column in the table, which fits 80 characters, and its head."""
 
-_COLUMNS = 4
+_COLUMNS = 5
 _COLOURS = ("#1f3b57", "#2f6f8f", "#5fa8a0", "#d1495b", "#e08e45", "#8a5fa8", "#5b8c5a", "#5f6b76", "#a0522d", "#111111")
 _WIDTH = 0.62  # of a group, shared by its strategies
 
@@ -32,7 +37,7 @@ def draw_groups(rows: Sequence[Row], entropies: Mapping[str, float], caption: st
     shown = {(row.measure, row.strategy, row.group): row.estimate for row in rows}
     strategies = list(dict.fromkeys(row.strategy for row in rows))
     height = 3.1 * -(-len(DRAWN) // _COLUMNS) + 1.2
-    figure, grid = pyplot().subplots(-(-len(DRAWN) // _COLUMNS), _COLUMNS, figsize=(14, height), layout="constrained")
+    figure, grid = pyplot().subplots(-(-len(DRAWN) // _COLUMNS), _COLUMNS, figsize=(16, height), layout="constrained")
     for panel, measure in zip(grid.flat, DRAWN, strict=True):
         for x in range(0, len(entropies), 2):
             panel.axvspan(x - 0.5, x + 0.5, color="#f3f4f6", zorder=0)
@@ -43,6 +48,8 @@ def draw_groups(rows: Sequence[Row], entropies: Mapping[str, float], caption: st
         panel.set_title(MEASURES[measure][0], fontsize=10)
         panel.set_ylabel(MEASURES[measure][1], fontsize=9)
         panel.grid(axis="y", alpha=0.3)
+        if panel.get_ylim()[1] < 0.1:
+            panel.set_ylim(-0.005, 0.1)
     handles, labels = grid.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(strategies), fontsize=9)
     figure.suptitle(caption, fontsize=10)
@@ -65,19 +72,19 @@ def table_of(rows: Sequence[Row], groups: Sequence[str]) -> Table:
     table = Table(box=SIMPLE_HEAD, padding=0, title_justify="left", caption_justify="left")
     for head in ("entropy", "strategy"):
         table.add_column(head, no_wrap=True)
-    for head in DRAWN.values():
+    for head in HEADS.values():
         table.add_column(head, justify="right", no_wrap=True)
     apart = difference(groups)
-    table.title = f"continuations of the same roots, means over roots; {apart}: the difference,\n*: its 95 % interval excludes 0"
-    table.caption = "; ".join(f"{head}: {MEASURES[name][0]}" for name, head in DRAWN.items())
+    table.title = f"continuations of the same roots, means over roots\n*: the 95 % interval of {apart} excludes 0"
+    table.caption = "; ".join(f"{head}: {MEASURES[name][0]}" for name, head in HEADS.items())
     for group in groups:
         cells = _cells(rows, group)
         for strategy, of in cells.items():
-            table.add_row(group, strategy, *(f"{of[name].estimate.mean:.2f}" if name in of else "-" for name in DRAWN))
-        table.add_row(group, "range", *(_range(cells, name) for name in DRAWN), style="bold")
+            table.add_row(group, strategy, *(f"{of[name].estimate.mean:.2f}" if name in of else "-" for name in HEADS))
+        table.add_row(group, "range", *(_range(cells, name) for name in HEADS), style="bold")
         table.add_section()
     for strategy, of in _cells(rows, apart).items():
-        table.add_row(apart, strategy, *(_signed(of[name]) if name in of else "-" for name in DRAWN))
+        table.add_row(apart, strategy, *(_signed(of[name]) if name in of else "-" for name in HEADS))
     return table
 
 

@@ -17,6 +17,7 @@ from ib_lpo.tree import Verdict
 NGRAM = 4
 MEASURES = {
     "first_differs": ("first tokens that differ", "share of pairs"),
+    "shared": ("tokens until two part", "tokens"),
     "distinct_4": ("distinct-4 at equal tokens", "share"),
     **{
         name: (one.title, one.unit)
@@ -83,10 +84,16 @@ def _of_set(branches: Sequence[Branch], size: int, features: np.ndarray) -> dict
         found["distinct_4"] = distinct(ngrams(ids, NGRAM), size)
     return found | {
         "first_differs": float(np.mean([one[0] != other[0] for one, other in combinations(ids, 2)])),
+        "shared": float(np.mean([_shared(one, other) for one, other in combinations(ids, 2)])),
         "accuracy": float(np.mean([branch.verdict is Verdict.CORRECT for branch in branches])),
         "answered": float(np.mean([branch.answer is not None for branch in branches])),
         "tokens": float(np.mean([len(of) for of in ids])),
     }
+
+
+def _shared(one: Sequence[int], other: Sequence[int]) -> int:
+    """First tokens that two continuations have in common."""
+    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 def estimates(values: Mapping[Cell, Mapping[str, np.ndarray]], *, resamples: int, seed: int) -> list[Row]:

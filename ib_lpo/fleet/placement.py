@@ -28,7 +28,7 @@ def resolve_device(cluster: ClusterConfig, fleet: Fleet) -> str:
 
 
 def check_fit(manifest: Manifest, device: str, fleet: Fleet) -> None:
-    """Raise UserError when the cluster can never hold all workers, instead of waiting for ever for a place."""
+    """Raise UserError when the cluster can never hold all workers of a training run, instead of waiting for ever for a place."""
     if not isinstance(fleet, RayFleet):
         return
     c, engines, ranks = manifest.cluster, manifest.rollout.engines, manifest.learner.ranks
@@ -42,6 +42,21 @@ def check_fit(manifest: Manifest, device: str, fleet: Fleet) -> None:
         f"cluster has {fleet.resources.get(kind, 0):g}; lower them (scorers: ib.replicas) or cluster.engine_{suffix}, rank_{suffix}, "
         f"scorer_{suffix}"
         for kind, need, suffix in kinds
+        if need > fleet.resources.get(kind, 0) + 1e-9
+    ]
+    if problems:
+        raise UserError("\n".join(problems))
+
+
+def check_engines(engines: int, cluster: ClusterConfig, device: str, fleet: Fleet) -> None:
+    """Raise UserError when the cluster can never hold so many engines and nothing else."""
+    if not isinstance(fleet, RayFleet):
+        return
+    needs = {"CPU": engines * cluster.engine_cpus, "GPU": engines * cluster.engine_gpus * (device == "cuda")}
+    problems = [
+        f"rollout.engines={engines}: they reserve {need:g} {kind}s, the Ray cluster has {fleet.resources.get(kind, 0):g}; lower it or "
+        f"cluster.engine_{kind.lower()}s"
+        for kind, need in needs.items()
         if need > fleet.resources.get(kind, 0) + 1e-9
     ]
     if problems:

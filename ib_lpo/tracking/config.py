@@ -17,6 +17,6 @@ class TrackingConfig(Section):
     notes: str = ""
     """What the run is for; shown beside it in wandb."""
     rollouts_every: int = Field(10, ge=0)
-    """Steps between samples of trajectories as text, in rollouts.jsonl and in a wandb table; 0: none."""
+    """Steps between samples of trajectories as text, in rollouts.jsonl and in a wandb table, from the first step on; 0: none."""
     rollouts: int = Field(32, ge=1)
     """Most trajectories of such a sample."""

@@ -22,7 +22,7 @@ def rollouts(trees: Sequence[RolloutTree], step: int, config: TrackingConfig, *,
     Of every question equally many trajectories, as far as it has them, drawn at random; of the first questions one more where
     `config.rollouts` cannot be divided.
     """
-    if config.rollouts_every == 0 or step % config.rollouts_every:
+    if config.rollouts_every == 0 or (step - 1) % config.rollouts_every:
         return []
     drawn = [[(index, member) for member in _shuffled(tree, seed, step)] for index, tree in enumerate(trees)]
     dealt = [place for place in chain.from_iterable(zip_longest(*drawn)) if place is not None]

@@ -18,7 +18,7 @@ from ib_lpo.analysis.config import EntropyGroupsConfig
 from ib_lpo.analysis.effects import Branch
 from ib_lpo.analysis.entropy_groups import require_groups
 from ib_lpo.analysis.entropy_groups_decoding import strategies
-from ib_lpo.analysis.entropy_groups_figure import DRAWN, table_of
+from ib_lpo.analysis.entropy_groups_figure import HEADS, table_of
 from ib_lpo.analysis.entropy_groups_measures import MEASURES, estimates, measured
 from ib_lpo.analysis.entropy_groups_positions import choose
 from ib_lpo.cli import app
@@ -67,17 +67,27 @@ def test_seeds_choose_evenly():
     assert set(found) == {96, 97, 98, 99, 100} and min(found.values()) > 60
 
 
+def test_two_continuations_part_where_their_tokens_first_differ():
+    sets = {("low", "a"): [[branches([1, 2, 3], [1, 2, 4, 5])]], ("high", "a"): [[branches([1, 2], [1, 2, 9])]]}
+    found = measured(sets, encoder)
+    assert found["low", "a"]["shared"] == [2] == found["high", "a"]["shared"] and found["low", "a"]["first_differs"] == [0]
+
+
 @pytest.mark.parametrize(
     ("groups", "message"),
     [
         ({"low": (0.0, 0.5), "high": (0.4, 1.0)}, "begins below 0.5, where the group low ends"),
-        ({"high": (0.9, 1.0), "low": (0.0, 0.2)}, "given from low to high entropy"),
+        ({"high": (0.1, 1.0), "low": (0.0, 0.2)}, "groups.high=.*begins below 0.2, where the group low ends"),
         ({"low": (0.2, 0.2), "high": (0.9, 1.0)}, "groups.low=.*holds no position"),
     ],
 )
 def test_groups_that_overlap_or_are_empty_are_refused(groups, message):
     with pytest.raises(UserError, match=message):
         require_groups(EntropyGroupsConfig(groups=groups))
+
+
+def test_groups_are_ascending_however_they_are_written():
+    assert list(EntropyGroupsConfig(groups={"high": (0.9, 1.0), "low": (0.0, 0.2)}).groups) == ["low", "high"]
 
 
 def test_z_is_a_strategy_where_there_is_a_trained_prior():
@@ -105,8 +115,8 @@ def branches(*texts, answers=("1", "2"), right=(True, False)):
 
 
 def encoder(sequences):
-    """A feature per token id 0..3."""
-    return torch.stack([torch.bincount(torch.as_tensor(ids).long(), minlength=4).float() for ids in sequences])
+    """A feature per token id 0..9."""
+    return torch.stack([torch.bincount(torch.as_tensor(ids).long(), minlength=10).float() for ids in sequences])
 
 
 SETS = {  # two roots; two positions in the first, one in the second
@@ -119,6 +129,8 @@ def test_measures_are_means_over_positions_and_distinct_4_at_the_roots_smallest_
     found = measured(SETS, encoder)
     np.testing.assert_allclose(found["low", "a"]["first_differs"], [0.0, 0.0])
     np.testing.assert_allclose(found["high", "a"]["first_differs"], [1.0, 1.0])
+    np.testing.assert_allclose(found["low", "a"]["shared"], [8, 1])  # two alike are alike to their ends
+    np.testing.assert_allclose(found["high", "a"]["shared"], [0, 0])
     np.testing.assert_allclose(found["low", "a"]["distance"], [0.0, 0.0], atol=1e-6)
     np.testing.assert_allclose(found["high", "a"]["distance"][0], 1.0, atol=1e-6)
     np.testing.assert_allclose(found["low", "a"]["answer_entropy"], [np.log(2) / 2, np.log(2)])
@@ -152,7 +164,7 @@ def test_a_measure_that_no_root_has_has_no_row():
     rows = estimates(values, resamples=100, seed=0)
     assert {row.group for row in rows if row.measure == "vendi"} == {"high"}
     table = table_of(rows, ["low", "high"])
-    assert table.row_count == 2 * 2 + 1 and len(table.columns) == 2 + len(DRAWN)
+    assert table.row_count == 2 * 2 + 1 and len(table.columns) == 2 + len(HEADS)
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +190,7 @@ def folder(tmp_path_factory):
             "analysis.entropy_groups.embedding.path='nowhere': no usable sentence encoder",
         ),
         (["analysis.entropy_groups.roots=9"], "analysis.entropy_groups.roots=9: data.train has 6 questions"),
-        (["analysis.entropy_groups.groups={low: [0, 0.5], high: [0.2, 1]}"], "groups must not overlap"),
+        (["analysis.entropy_groups.groups={low: [0, 0.5], high: [0.2, 1]}"], "groups.high=.*make them disjoint"),
         (["analysis.entropy_groups.groups={low: [0, 1.5], high: [0.2, 1]}"], "analysis.entropy_groups.groups.low"),
     ],
 )

@@ -3,7 +3,7 @@ import torch
 
 from ib_lpo.errors import UserError
 from ib_lpo.fleet.local import LocalFleet
-from ib_lpo.fleet.placement import check_fit, resolve_device
+from ib_lpo.fleet.placement import check_engines, check_fit, resolve_device
 from ib_lpo.fleet.ray import RayFleet
 from ib_lpo.manifest import validate
 
@@ -35,6 +35,15 @@ def test_too_few_gpus():
     with pytest.raises(UserError, match=r"6 GPUs, the Ray cluster has 4.*engine_gpus"):
         check_fit(manifest(), "cuda", Sized(CPU=64.0, GPU=4.0))
     check_fit(manifest(), "cuda", Sized(CPU=64.0, GPU=6.0))
+
+
+def test_engines_alone_that_do_not_fit():
+    with pytest.raises(UserError, match=r"rollout\.engines=4: they reserve 4 GPUs, the Ray cluster has 2; .*cluster\.engine_gpus"):
+        check_engines(4, manifest().cluster, "cuda", Sized(CPU=64.0, GPU=2.0))
+    with pytest.raises(UserError, match=r"reserve 2 CPUs, the Ray cluster has 1"):
+        check_engines(2, manifest().cluster, "cpu", Sized(CPU=1.0))
+    check_engines(2, manifest().cluster, "cpu", Sized(CPU=2.0))
+    check_engines(2, manifest().cluster, "cuda", LocalFleet())
 
 
 def test_auto_device_is_what_the_cluster_and_the_environment_have(monkeypatch):

@@ -56,9 +56,9 @@ def test_another_step_or_seed_shows_others_and_in_the_long_run_all():
     assert {id for draw in draws for id in draw} == {f"q0/r{n}" for n in range(8)}
 
 
-def test_they_are_due_every_so_many_steps():
+def test_they_are_due_at_the_first_step_and_every_so_many_after_it():
     due = [step for step in range(1, 31) if shown([tree(0, 1)], step, rollouts_every=10)]
-    assert due == [10, 20, 30]
+    assert due == [1, 11, 21]
     assert shown([tree(0, 1)], rollouts_every=0) == []
 
 
