@@ -102,7 +102,7 @@ def require_groups(config: EntropyGroupsConfig) -> None:
             raise UserError(f"{SECTION}.groups.{name}=[{low:g}, {high:g}]: holds no position; give quantiles [from, to) with from < to")
         if low < below:
             raise UserError(
-                f"{SECTION}.groups.{name}=[{low:g}, {high:g}]: begins below {below:g}, where the group {name_below} ends; make them disjoint"
+                f"{SECTION}.groups.{name}=[{low:g}, {high:g}]: begins below {below:g}, where the group {name_below} ends; part them"
             )
         below, name_below = high, name
 
