@@ -27,9 +27,10 @@ SMOKE := configs/smoke$(if $(filter cuda,$(DEVICE)),-gpu).yaml
 TINY := .cache/models/tiny-qwen3
 SMOLLM2 := .cache/models/smollm2-135m-instruct
 LATENT := configs/smollm2-135m-gsm8k.yaml
+STUDIES := arithmetic-i2b arithmetic-grpo gsm8k-i2b gsm8k-grpo
 OTHERS := latent_fit.steps=40 latent_fit.beta_cycles=1 latent_fit.min_use=-100 latent_fit.min_active_units=0
 
-.PHONY: help setup smoke test lint format bench bench-rollout bench-learner bench-verifier study-estimators study-latent smollm2 doctor pins clean
+.PHONY: help setup smoke test lint format bench bench-rollout bench-learner bench-verifier study-estimators study-latent study-runs study-questions smollm2 doctor pins clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -76,6 +77,19 @@ study-latent: $(ENV)  ## fit latents of three injections to SmolLM2, and compare
 	$(PYTHON) -m ib_lpo latent fit $(LATENT) $(OTHERS) latent.injection=input name=smollm2-135m-gsm8k-input --resume
 	$(PYTHON) -m ib_lpo latent fit $(LATENT) $(OTHERS) latent.injection=softmax name=smollm2-135m-gsm8k-softmax --resume
 	$(PYTHON) -m ib_lpo analyze latent $(LATENT)
+
+study-runs: $(ENV)  ## train SmolLM2 by I2B-LPO and by GRPO, and draw docs/analyses.md and the report; two hours of one core, after study-latent
+	for run in $(STUDIES); do $(PYTHON) -m ib_lpo train configs/studies/$$run.yaml --fresh || exit; done
+	for task in arithmetic gsm8k; do for analysis in dynamics entropy compare; do \
+		$(PYTHON) -m ib_lpo analyze $$analysis runs/$$task-i2b runs/$$task-grpo --out docs/figures/$$task || exit; done; done
+	$(PYTHON) -m ib_lpo analyze failures runs/gsm8k-i2b --out docs/figures/gsm8k
+	$(PYTHON) tools/screenshot_report.py runs/gsm8k-i2b
+
+study-questions: $(ENV)  ## prepare questions, evaluate SmolLM2 on GSM8K and decode from its certain and uncertain tokens; 40 minutes of one core, after study-latent
+	$(PYTHON) -m ib_lpo data prepare configs/data/smollm2-gsm8k.yaml
+	$(PYTHON) -m ib_lpo eval configs/eval/smollm2-gsm8k.yaml --fresh
+	$(PYTHON) -m ib_lpo analyze entropy-groups $(LATENT)
+	cp runs/smollm2-135m-gsm8k-analysis/entropy_groups.* docs/figures/
 
 smollm2: $(ENV)  ## fetch SmolLM2-135M-Instruct and train it on one-digit sums
 	$(PYTHON) tools/fetch_smollm2.py --out $(SMOLLM2)
