@@ -12,7 +12,7 @@ def latent(path: ManifestPath, overrides: Overrides = None) -> None:
     """Compare branches with z and without at the same forks."""
     with user_errors():
         manifest = read(path, overrides)
-        from ib_lpo.analysis.latent import analyze
+        from ib_lpo.analysis.latent.analyze import analyze
 
         analyze(manifest)
 
@@ -22,7 +22,7 @@ def entropy_groups(path: ManifestPath, overrides: Overrides = None) -> None:
     """Decode on from tokens of low, middle and high entropy with several decoding strategies: where do continuations differ?"""
     with user_errors():
         manifest = read(path, overrides)
-        from ib_lpo.analysis.entropy_groups import analyze
+        from ib_lpo.analysis.entropy_groups.analyze import analyze
 
         analyze(manifest)
 
@@ -31,7 +31,7 @@ def entropy_groups(path: ManifestPath, overrides: Overrides = None) -> None:
 def dynamics(runs: RunPaths, out: Out = None) -> None:
     """Accuracy, response length and 4-gram repetition over the steps of runs."""
     with user_errors():
-        from ib_lpo.analysis.dynamics import analyze
+        from ib_lpo.analysis.dynamics.analyze import analyze
 
         analyze(runs, out)
 
@@ -40,7 +40,7 @@ def dynamics(runs: RunPaths, out: Out = None) -> None:
 def entropy(runs: RunPaths, out: Out = None) -> None:
     """Distribution of token entropies of runs, over their steps."""
     with user_errors():
-        from ib_lpo.analysis.entropy import analyze
+        from ib_lpo.analysis.entropy.analyze import analyze
 
         analyze(runs, out)
 
@@ -49,7 +49,7 @@ def entropy(runs: RunPaths, out: Out = None) -> None:
 def failures(run: RunPath, out: Out = None) -> None:
     """Failure modes of a run's trajectories of low S_IB, with examples."""
     with user_errors():
-        from ib_lpo.analysis.failures import analyze
+        from ib_lpo.analysis.failures.analyze import analyze
 
         analyze(run, out)
 
@@ -58,6 +58,6 @@ def failures(run: RunPath, out: Out = None) -> None:
 def compare(runs: RunPaths, out: Out = None) -> None:
     """Several runs in one table, with intervals."""
     with user_errors():
-        from ib_lpo.analysis.compare import analyze
+        from ib_lpo.analysis.compare.analyze import analyze
 
         analyze(runs, out)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ib_lpo.analysis import attention as watched
+from ib_lpo.analysis.latent import attention as watched
 from ib_lpo.latent.config import LatentConfig, PsaConfig
 from ib_lpo.latent.injection import LatentMaps, MapShape
 from ib_lpo.manifest import validate

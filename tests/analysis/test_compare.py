@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from ib_lpo.analysis.compare_manifests import ABSENT, differing, flattened
-from ib_lpo.analysis.compare_measures import (
+from ib_lpo.analysis.compare.manifests import ABSENT, differing, flattened
+from ib_lpo.analysis.compare.measures import (
     Cell,
     cells_of,
     evaluated_cells,
@@ -18,9 +18,9 @@ from ib_lpo.analysis.compare_measures import (
     paired,
     trained_units,
 )
-from ib_lpo.analysis.compare_tables import csv_rows, markdown
-from ib_lpo.analysis.failures_rows import COLUMNS, scored
-from ib_lpo.analysis.runs_questions import question_means
+from ib_lpo.analysis.compare.tables import csv_rows, markdown
+from ib_lpo.analysis.failures.rows import COLUMNS, scored
+from ib_lpo.analysis.runs.questions import question_means
 from ib_lpo.cli import app
 from ib_lpo.run_directory import RunDirectory
 from tests.analysis.handmade import random_trees, write_run

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from ib_lpo.analysis.dynamics_points import MEASURES, as_rows, in_steps, logged_points, trained_points
-from ib_lpo.analysis.runs_questions import question_means
+from ib_lpo.analysis.dynamics.points import MEASURES, as_rows, in_steps, logged_points, trained_points
+from ib_lpo.analysis.runs.questions import question_means
 from ib_lpo.cli import app
 from ib_lpo.run_directory import RunDirectory
 from ib_lpo.tree import Verdict

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from ib_lpo.analysis.effects import MEASURES, Branch, differences, measure, read_branches
-from ib_lpo.analysis.forks import StudiedFork
+from ib_lpo.analysis.latent.effects import MEASURES, Branch, differences, measure, read_branches
+from ib_lpo.analysis.latent.forks import StudiedFork
 from ib_lpo.manifest import validate
 from ib_lpo.scoring.grades import CORRECT, NO_ANSWER, WRONG
 from ib_lpo.tree import Question, Verdict

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from typer.testing import CliRunner
 
-from ib_lpo.analysis.entropy_counts import COLUMNS, EDGES, RunEntropies, count, histogram_rows, of_step, pooled, step_rows
+from ib_lpo.analysis.entropy.counts import COLUMNS, EDGES, RunEntropies, count, histogram_rows, of_step, pooled, step_rows
 from ib_lpo.cli import app
 from tests.analysis.handmade import random_trees, trajectory, tree, write_run
 

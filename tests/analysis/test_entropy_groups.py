@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from ib_lpo.analysis.config import EntropyGroupsConfig
-from ib_lpo.analysis.effects import Branch
-from ib_lpo.analysis.entropy_groups import require_groups
-from ib_lpo.analysis.entropy_groups_decoding import strategies
-from ib_lpo.analysis.entropy_groups_figure import HEADS, table_of
-from ib_lpo.analysis.entropy_groups_measures import MEASURES, estimates, measured
-from ib_lpo.analysis.entropy_groups_positions import choose
+from ib_lpo.analysis.entropy_groups.analyze import require_groups
+from ib_lpo.analysis.entropy_groups.decoding import strategies
+from ib_lpo.analysis.entropy_groups.figure import HEADS, table_of
+from ib_lpo.analysis.entropy_groups.measures import MEASURES, estimates, measured
+from ib_lpo.analysis.entropy_groups.positions import choose
+from ib_lpo.analysis.latent.effects import Branch
 from ib_lpo.cli import app
 from ib_lpo.errors import UserError
 from ib_lpo.manifest import validate

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from ib_lpo.analysis.failures_examples import CLOSE, FORK, OPEN, choose, entry, marked
-from ib_lpo.analysis.failures_rows import COLUMNS, by_question, csv_rows, evidence_cover, scored, shares
+from ib_lpo.analysis.failures.examples import CLOSE, FORK, OPEN, choose, entry, marked
+from ib_lpo.analysis.failures.rows import COLUMNS, by_question, csv_rows, evidence_cover, scored, shares
 from ib_lpo.cli import app
 from ib_lpo.tree import FailureMode, Verdict
 from tests.analysis.handmade import failure, random_trees, trajectory, tree, write_run

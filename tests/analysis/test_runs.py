@@ -5,9 +5,9 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from ib_lpo.analysis.runs import open_runs, recorded_steps, rows_of, smoothed, tenth, unequal, window_of
-from ib_lpo.analysis.runs_intervals import MOST, over_questions, wilson
-from ib_lpo.analysis.runs_questions import COLUMNS, means_of, question_means
+from ib_lpo.analysis.runs.directories import open_runs, recorded_steps, rows_of, smoothed, tenth, unequal, window_of
+from ib_lpo.analysis.runs.intervals import MOST, over_questions, wilson
+from ib_lpo.analysis.runs.questions import COLUMNS, means_of, question_means
 from ib_lpo.cli import app
 from ib_lpo.errors import UserError
 from ib_lpo.run_directory import RunDirectory

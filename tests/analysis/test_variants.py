@@ -2,7 +2,7 @@
 
 from itertools import groupby
 
-from ib_lpo.analysis.variants import CONTROL, MEAN, TRAINED, variants
+from ib_lpo.analysis.latent.variants import CONTROL, MEAN, TRAINED, variants
 from ib_lpo.manifest import validate
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from ib_lpo.analysis.entropy_groups_measures import MEASURES, Row, difference
+from ib_lpo.analysis.entropy_groups.measures import MEASURES, Row, difference
 from ib_lpo.analysis.figures import pyplot, save
 
 DRAWN = (

@@ -7,9 +7,9 @@ from itertools import groupby
 from typing import Any
 
 from ib_lpo.analysis.bootstrap import Estimate
-from ib_lpo.analysis.runs import smoothed
-from ib_lpo.analysis.runs_intervals import over_questions, wilson
-from ib_lpo.analysis.runs_questions import QuestionMeans
+from ib_lpo.analysis.runs.directories import smoothed
+from ib_lpo.analysis.runs.intervals import over_questions, wilson
+from ib_lpo.analysis.runs.questions import QuestionMeans
 from ib_lpo.manifest import Manifest
 
 MEASURES = {

@@ -15,13 +15,13 @@ import numpy as np
 from rich import get_console
 from transformers import PreTrainedTokenizerBase
 
-from ib_lpo.analysis.attention import AttentionEffect, attention_effect
-from ib_lpo.analysis.effects import Branch, Grown, differences, measure, read_branches
-from ib_lpo.analysis.forks import StudiedFork, find_forks
-from ib_lpo.analysis.latent_figures import draw_attention, draw_effects, draw_kl
+from ib_lpo.analysis.latent.attention import AttentionEffect, attention_effect
+from ib_lpo.analysis.latent.effects import Branch, Grown, differences, measure, read_branches
+from ib_lpo.analysis.latent.figures import draw_attention, draw_effects, draw_kl
+from ib_lpo.analysis.latent.forks import StudiedFork, find_forks
+from ib_lpo.analysis.latent.tables import append_branches, markdown, shown
+from ib_lpo.analysis.latent.variants import CONTROL, MEAN, TRAINED, branches, latents_of, variants, with_injection
 from ib_lpo.analysis.roots import build_embedding, require_room
-from ib_lpo.analysis.tables import append_branches, markdown, shown
-from ib_lpo.analysis.variants import CONTROL, MEAN, TRAINED, branches, latents_of, variants, with_injection
 from ib_lpo.data.questions import load_questions
 from ib_lpo.errors import UserError
 from ib_lpo.latent.encoders import PrefixEncoder

@@ -6,7 +6,7 @@ from typing import Any
 from rich.table import Table
 
 from ib_lpo.analysis.bootstrap import Estimate
-from ib_lpo.analysis.compare_measures import Cell, Cells
+from ib_lpo.analysis.compare.measures import Cell, Cells
 
 _NONE = "-"
 

@@ -13,12 +13,12 @@ import numpy as np
 from rich import get_console
 
 from ib_lpo.analysis.config import EntropyGroupsConfig
-from ib_lpo.analysis.effects import Branch, read_branches
-from ib_lpo.analysis.entropy_groups_decoding import decode_on, has_z, request_id, strategies
-from ib_lpo.analysis.entropy_groups_figure import draw_groups, table_of
-from ib_lpo.analysis.entropy_groups_measures import MEASURES, Row, Sets, estimates, measured
-from ib_lpo.analysis.entropy_groups_positions import Positions, find_positions
+from ib_lpo.analysis.entropy_groups.decoding import decode_on, has_z, request_id, strategies
+from ib_lpo.analysis.entropy_groups.figure import draw_groups, table_of
+from ib_lpo.analysis.entropy_groups.measures import MEASURES, Row, Sets, estimates, measured
+from ib_lpo.analysis.entropy_groups.positions import Positions, find_positions
 from ib_lpo.analysis.figures import write_csv
+from ib_lpo.analysis.latent.effects import Branch, read_branches
 from ib_lpo.analysis.roots import build_embedding, require_room
 from ib_lpo.data.questions import load_questions
 from ib_lpo.errors import UserError

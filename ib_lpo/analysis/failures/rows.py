@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ib_lpo.analysis.bootstrap import Estimate
-from ib_lpo.analysis.runs_intervals import over_questions
+from ib_lpo.analysis.runs.intervals import over_questions
 from ib_lpo.tree import Failure, FailureMode, IbScore
 
 COLUMNS = ("tree", "question_id", "id", "parent", "prefix_ids", "token_ids", "status", "verdict", "reward", "ib", "failures")

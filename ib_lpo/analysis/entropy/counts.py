@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ib_lpo.analysis.runs import tenth
+from ib_lpo.analysis.runs.directories import tenth
 
 COLUMNS = ("tree", "parent", "entropies", "fork")
 _LOW, _HIGH, _PER_DECADE = -4, 1.2, 5  # 1e-4 to 16 nats, above ln of any vocabulary

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from rich.table import Table
 
-from ib_lpo.analysis.attention import AttentionEffect
 from ib_lpo.analysis.bootstrap import Estimate
-from ib_lpo.analysis.effects import MEASURES, Branch
-from ib_lpo.analysis.variants import CONTROL, MEAN
+from ib_lpo.analysis.latent.attention import AttentionEffect
+from ib_lpo.analysis.latent.effects import MEASURES, Branch
+from ib_lpo.analysis.latent.variants import CONTROL, MEAN
 
 Effects = dict[str, dict[str, Estimate]]
 """By variant, then by measure; the base of the comparison first, with its own means."""

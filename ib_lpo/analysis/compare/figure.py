@@ -5,10 +5,10 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
-from ib_lpo.analysis.compare_measures import Cell, Cells
-from ib_lpo.analysis.compare_tables import compared_measures, measures
+from ib_lpo.analysis.compare.measures import Cell, Cells
+from ib_lpo.analysis.compare.tables import compared_measures, measures
 from ib_lpo.analysis.figures import pyplot, save
-from ib_lpo.analysis.runs_colours import colours
+from ib_lpo.analysis.runs.colours import colours
 
 _COLUMNS = 4
 _LEFT_OUT = (

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from matplotlib.lines import Line2D
 
-from ib_lpo.analysis.entropy_counts import EDGES, RunEntropies, count
+from ib_lpo.analysis.entropy.counts import EDGES, RunEntropies, count
 from ib_lpo.analysis.figures import pyplot, save
-from ib_lpo.analysis.runs import smoothed, window_of
-from ib_lpo.analysis.runs_colours import colours, legend_lines
-from ib_lpo.analysis.runs_intervals import over_questions
+from ib_lpo.analysis.runs.colours import colours, legend_lines
+from ib_lpo.analysis.runs.directories import smoothed, window_of
+from ib_lpo.analysis.runs.intervals import over_questions
 
 _LEFT = EDGES[1] ** 2 / EDGES[2]  # the first bin, open downwards, is drawn as wide as the others
 _DRAWN = np.concatenate([[_LEFT], EDGES[1:]])

@@ -10,8 +10,8 @@ import numpy as np
 
 from ib_lpo import seeds
 from ib_lpo.analysis.config import StrategyConfig
-from ib_lpo.analysis.entropy_groups_positions import Positions
-from ib_lpo.analysis.forks import StudiedFork
+from ib_lpo.analysis.entropy_groups.positions import Positions
+from ib_lpo.analysis.latent.forks import StudiedFork
 from ib_lpo.latent.sampler import LatentRequest, LatentSampler
 from ib_lpo.manifest import Manifest
 from ib_lpo.progress import say

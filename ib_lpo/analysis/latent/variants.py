@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ib_lpo import seeds
-from ib_lpo.analysis.forks import StudiedFork
+from ib_lpo.analysis.latent.forks import StudiedFork
 from ib_lpo.latent.sampler import LatentRequest, LatentSampler
 from ib_lpo.manifest import Manifest
 from ib_lpo.rollout.request import Generation, GenerationRequest

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ib_lpo.analysis.failures_rows import KINDS, NOT_LOW, Scored, by_question, evidence_cover, shares
+from ib_lpo.analysis.failures.rows import KINDS, NOT_LOW, Scored, by_question, evidence_cover, shares
 from ib_lpo.analysis.figures import pyplot, save
-from ib_lpo.analysis.runs import smoothed, window_of
+from ib_lpo.analysis.runs.directories import smoothed, window_of
 from ib_lpo.tree import FailureMode
 
 _COLOURS = dict(zip(KINDS, ("#c98a1b", "#8a5fa8", "#d1495b", "#5f6b76", "#2f6f8f"), strict=True))

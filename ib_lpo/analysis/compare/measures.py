@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from ib_lpo.analysis.bootstrap import Estimate
-from ib_lpo.analysis.failures_rows import KINDS, NOT_LOW, Scored
-from ib_lpo.analysis.runs_intervals import over_questions, wilson
-from ib_lpo.analysis.runs_questions import QuestionMeans
+from ib_lpo.analysis.failures.rows import KINDS, NOT_LOW, Scored
+from ib_lpo.analysis.runs.intervals import over_questions, wilson
+from ib_lpo.analysis.runs.questions import QuestionMeans
 
 Unit = tuple[int, str]
 """A step and the id of a question in it."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ib_lpo.analysis.runs import rows_of
+from ib_lpo.analysis.runs.directories import rows_of
 from ib_lpo.run_directory import RunDirectory
 from ib_lpo.scoring.repetition import repeated_tokens
 from ib_lpo.tree import Status, Verdict

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ib_lpo.analysis.failures_rows import UNEXPLAINED, Scored
+from ib_lpo.analysis.failures.rows import UNEXPLAINED, Scored
 from ib_lpo.scoring.answer_span import Decode
 from ib_lpo.tree import Failure, FailureMode, natural_order
 

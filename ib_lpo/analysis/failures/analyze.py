@@ -12,11 +12,11 @@ import numpy as np
 from rich import get_console
 from rich.table import Table
 
-from ib_lpo.analysis.failures_examples import CLOSE, FORK, OPEN, SHOWN, choose, entry, evidence_of, marked, rule
-from ib_lpo.analysis.failures_figure import draw_failures
-from ib_lpo.analysis.failures_rows import COLUMNS, KINDS, Scored, by_question, csv_rows, scored
+from ib_lpo.analysis.failures.examples import CLOSE, FORK, OPEN, SHOWN, choose, entry, evidence_of, marked, rule
+from ib_lpo.analysis.failures.figure import draw_failures
+from ib_lpo.analysis.failures.rows import COLUMNS, KINDS, Scored, by_question, csv_rows, scored
 from ib_lpo.analysis.figures import write_csv
-from ib_lpo.analysis.runs import open_runs, recorded_steps, results_folder, rows_of
+from ib_lpo.analysis.runs.directories import open_runs, recorded_steps, results_folder, rows_of
 from ib_lpo.errors import UserError
 from ib_lpo.progress import say
 from ib_lpo.run_directory import RunDirectory

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from rich import get_console
 
-from ib_lpo.analysis.compare_figure import draw_compare
-from ib_lpo.analysis.compare_manifests import differing
-from ib_lpo.analysis.compare_measures import (
+from ib_lpo.analysis.compare.figure import draw_compare
+from ib_lpo.analysis.compare.manifests import differing
+from ib_lpo.analysis.compare.measures import (
     Cells,
     Units,
     cells_of,
@@ -23,12 +23,12 @@ from ib_lpo.analysis.compare_measures import (
     logged_cells,
     trained_units,
 )
-from ib_lpo.analysis.compare_tables import csv_rows, markdown, shown, shown_manifests
-from ib_lpo.analysis.failures_rows import COLUMNS as SCORED_COLUMNS
-from ib_lpo.analysis.failures_rows import scored
+from ib_lpo.analysis.compare.tables import csv_rows, markdown, shown, shown_manifests
+from ib_lpo.analysis.failures.rows import COLUMNS as SCORED_COLUMNS
+from ib_lpo.analysis.failures.rows import scored
 from ib_lpo.analysis.figures import write_csv
-from ib_lpo.analysis.runs import Runs, open_runs, recorded_steps, results_folder, rows_of, tenth, unequal
-from ib_lpo.analysis.runs_questions import question_means
+from ib_lpo.analysis.runs.directories import Runs, open_runs, recorded_steps, results_folder, rows_of, tenth, unequal
+from ib_lpo.analysis.runs.questions import question_means
 from ib_lpo.errors import UserError
 from ib_lpo.progress import say
 from ib_lpo.run_directory import RunDirectory

@@ -12,11 +12,11 @@ from pathlib import Path
 from rich import get_console
 from rich.table import Table
 
-from ib_lpo.analysis.dynamics_figure import draw_dynamics
-from ib_lpo.analysis.dynamics_points import MEASURES, as_rows, in_steps, logged_points, trained_points
+from ib_lpo.analysis.dynamics.figure import draw_dynamics
+from ib_lpo.analysis.dynamics.points import MEASURES, as_rows, in_steps, logged_points, trained_points
 from ib_lpo.analysis.figures import write_csv
-from ib_lpo.analysis.runs import open_runs, recorded_steps, results_folder, tenth, unequal, window_of
-from ib_lpo.analysis.runs_questions import QuestionMeans, question_means
+from ib_lpo.analysis.runs.directories import open_runs, recorded_steps, results_folder, tenth, unequal, window_of
+from ib_lpo.analysis.runs.questions import QuestionMeans, question_means
 from ib_lpo.progress import say
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from rich import get_console
 from rich.table import Table
 
-from ib_lpo.analysis.entropy_counts import COLUMNS, RunEntropies, histogram_rows, of_step, step_rows
-from ib_lpo.analysis.entropy_figure import draw_entropy
+from ib_lpo.analysis.entropy.counts import COLUMNS, RunEntropies, histogram_rows, of_step, step_rows
+from ib_lpo.analysis.entropy.figure import draw_entropy
 from ib_lpo.analysis.figures import write_csv
-from ib_lpo.analysis.runs import open_runs, recorded_steps, results_folder, rows_of, unequal
+from ib_lpo.analysis.runs.directories import open_runs, recorded_steps, results_folder, rows_of, unequal
 from ib_lpo.errors import UserError
 from ib_lpo.progress import say
 from ib_lpo.run_directory import RunDirectory

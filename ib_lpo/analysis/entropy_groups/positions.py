@@ -12,7 +12,7 @@ import numpy as np
 
 from ib_lpo import seeds
 from ib_lpo.analysis.config import EntropyGroupsConfig
-from ib_lpo.analysis.forks import StudiedFork
+from ib_lpo.analysis.latent.forks import StudiedFork
 from ib_lpo.analysis.roots import StudiedRoot, sample_roots
 from ib_lpo.errors import UserError
 from ib_lpo.manifest import Manifest

@@ -7,10 +7,10 @@ from typing import Any
 
 from matplotlib.lines import Line2D
 
-from ib_lpo.analysis.dynamics_points import HELD_OUT, MEASURES, Point
+from ib_lpo.analysis.dynamics.points import HELD_OUT, MEASURES, Point
 from ib_lpo.analysis.figures import pyplot, save
-from ib_lpo.analysis.runs_colours import colours, legend_lines
-from ib_lpo.analysis.runs_questions import GROUPS
+from ib_lpo.analysis.runs.colours import colours, legend_lines
+from ib_lpo.analysis.runs.questions import GROUPS
 
 _COLUMNS = 3
 _STYLES = {"roots": "-", "branches": "--"}
