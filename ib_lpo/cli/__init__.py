@@ -4,6 +4,9 @@ What a user can mend is one line per problem on stderr and exit code 2, never a 
 torch: the manifest is read and checked before anything heavy is loaded.
 """
 
+import os
+import sys
+
 import typer
 
 from ib_lpo.cli import analyze, data, doctor, evaluate, report, train
@@ -26,5 +29,7 @@ app.command("version")(doctor.version)
 
 
 def main() -> None:
-    """The entry point of `ib-lpo`."""
+    """The entry point of `ib-lpo`. A log has no use for progress bars of Hugging Face's libraries."""
+    if not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     app(prog_name="ib-lpo")

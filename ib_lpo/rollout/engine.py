@@ -9,6 +9,7 @@ The BranchScheduler drives it: `advance` adds requests, runs until at least one 
 """
 
 import os
+import warnings
 
 import numpy as np
 
@@ -171,6 +172,7 @@ def _build(manifest: Manifest, config, spec: PluginSpec, device: str):
 
     if not vllm.__version__.startswith(VLLM_VERSION):
         raise UserError(f"vllm {vllm.__version__}: the PSA plugin hooks into vLLM {VLLM_VERSION}; install that version (`ib-lpo doctor`)")
+    warnings.filterwarnings("ignore", message=r"`torch\.distributed\.\w+` is deprecated", category=FutureWarning)
     from vllm.config import WeightTransferConfig
     from vllm.engine.arg_utils import EngineArgs
     from vllm.v1.engine.llm_engine import LLMEngine
