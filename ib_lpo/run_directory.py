@@ -56,6 +56,13 @@ class RunDirectory:
         named = (_TREES.fullmatch(path.name) for path in (self.path / "trees").glob("step-*.parquet"))
         return sorted(int(match[1]) for match in named if match)
 
+    @property
+    def recorded_steps(self) -> list[int]:
+        """Steps with a line in metrics.jsonl and trees on disk, ascending; trees without a line are leftovers of a run that was killed and
+        goes on from before. Raises as `metrics`."""
+        lines = {line["step"] for line in self.metrics()}
+        return [step for step in self.steps if step in lines]
+
     def trees_path(self, step: int) -> Path:
         """Where the trees of `step` lie."""
         return self.path / "trees" / f"step-{step:06d}.parquet"

@@ -34,18 +34,16 @@ class Serving:
 
     def stream(self, requests: list[GenerationRequest]) -> Iterator[Generation]:
         """All of them, as they finish. Those with the same prefix go to one engine, whose cache then holds it."""
-        inbox = self._dealt(requests)
-        left = [len(of) for of in inbox]
-        running: dict[int, Pending] = {}
-        while any(left):
-            for index, engine in enumerate(self._engines):
-                if left[index] and index not in running:
-                    running[index] = engine.call("advance", inbox[index])
-                    inbox[index] = []
+        dealt = self._dealt(requests)
+        left = [len(of) for of in dealt]
+        running: dict[int, Pending] = {i: self._engines[i].call("advance", of) for i, of in enumerate(dealt) if of}
+        while running:
             first = self._fleet.wait_any(list(running.values()))
             index = next(i for i, pending in running.items() if pending is first)
             finished = running.pop(index).result()
             left[index] -= len(finished)
+            if left[index]:  # it works on while the caller does
+                running[index] = self._engines[index].call("advance", [])
             yield from finished
 
     def _dealt(self, requests: list[GenerationRequest]) -> list[list[GenerationRequest]]:
@@ -67,6 +65,7 @@ def serving(manifest: Manifest, *, engines: int = 1, checkpoint: Path | None = N
     try:
         device = resolve_device(manifest.cluster, fleet)
         check_engines(engines, manifest.cluster, device, fleet)
+        tensors = _tensors(manifest, device, checkpoint)  # first: what does not fit is told before engines start
         c, gpus = manifest.cluster, manifest.cluster.engine_gpus * (device == "cuda")
         started = [
             fleet.spawn(RolloutEngine, manifest, i, device, name=f"engine-{i}", cpus=c.engine_cpus, gpus=gpus, env=engine_env(device))
@@ -74,7 +73,6 @@ def serving(manifest: Manifest, *, engines: int = 1, checkpoint: Path | None = N
         ]
         for pending in [engine.call("ready") for engine in started]:
             pending.result(c.start_deadline_s)
-        tensors = _tensors(manifest, device, checkpoint)
         publish(tensors, version=0, receivers=started, fleet=fleet, config=manifest.weights)
         yield Serving(started, fleet)
     finally:
@@ -89,6 +87,6 @@ def _tensors(manifest: Manifest, device: str, checkpoint: Path | None) -> list[t
     if checkpoint is not None:
         from ib_lpo.learner.restore import restore
 
-        restore(policy, maps, checkpoint)
+        restore(policy, maps, checkpoint, manifest)
     of_maps = [] if maps is None else [(f"{MAPS}{name}", tensor) for name, tensor in maps.named_parameters()]
     return [*policy.named_parameters(), *of_maps]

@@ -73,7 +73,10 @@ class Fork:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IbScore:
-    """S_IB, its terms before (nats) and after z-scoring among siblings, and how I(r;a) grew along the response."""
+    """S_IB, its terms before and after z-scoring among siblings, and how I(r;a) grew along the response.
+
+    Units of the terms are those of the estimator; of pmi and rate, nats per answer token and nats per reference token.
+    """
 
     estimator: str  # name in the registry
     relevance: float  # I(r;a)

@@ -97,13 +97,7 @@ def read_trees(path: Path, only: Collection[int] | None = None) -> list[RolloutT
     Raises FileNotFoundError, pyarrow.ArrowInvalid for another kind of file, or UserError for parquet with other columns.
     """
     columns = [name for name in _SCHEMA.names if name != "text"]
-    held = pq.read_schema(path)
-    different = [name for name in columns if name not in held.names or held.field(name).type != _SCHEMA.field(name).type]
-    if different:
-        raise UserError(
-            f"{path}: not trees as this version of ib_lpo writes them (missing or different: {', '.join(different)}); read them with the "
-            "version that wrote them, or grow them again"
-        )
+    _require(path, columns)
     rows = pq.read_table(path, columns=columns, filters=None if only is None else pc.field("tree").isin(sorted(only))).to_pylist()
     return [_tree(list(group)) for _, group in groupby(rows, key=lambda row: row["tree"])]
 
@@ -113,6 +107,15 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
 
     Nothing else is read, so a file need not have the other columns. A tree without trajectories has no row. Raises as `read_trees`.
     """
+    _require(path, columns)
+    table = pq.read_table(path, columns=list(dict.fromkeys(("id", *columns))))
+    values = {name: _column(name, table[name].combine_chunks()) for name in table.column_names}
+    rows = (dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True))
+    return [{name: row[name] for name in columns} for row in rows if row["id"] is not None]
+
+
+def _require(path: Path, columns: Sequence[str]) -> None:
+    """Raise UserError unless the file has these columns as they are written here."""
     held = pq.read_schema(path)
     different = [name for name in columns if name not in held.names or held.field(name).type != _SCHEMA.field(name).type]
     if different:
@@ -120,10 +123,6 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
             f"{path}: not trees as this version of ib_lpo writes them (missing or different: {', '.join(different)}); read them with the "
             "version that wrote them, or grow them again"
         )
-    table = pq.read_table(path, columns=list(dict.fromkeys(("id", *columns))))
-    values = {name: _column(name, table[name].combine_chunks()) for name in table.column_names}
-    rows = (dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True))
-    return [{name: row[name] for name in columns} for row in rows if row["id"] is not None]
 
 
 def _column(name: str, values: pa.Array) -> list[Any]:

@@ -2,10 +2,9 @@
 
     python tools/screenshot_report.py runs/gsm8k-i2b --step 12 --tree 3 --trajectory r0/b1 --out docs/figures/report.png
 
-Without --step it takes the first tree of the report that has a filtered branch and both right and wrong answers. `--view overview`: curves.
+Without --step it takes the branch that shows the method best (`telling`). `--view overview`: curves.
 """
 
-import re
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -13,11 +12,17 @@ from urllib.parse import urlencode
 
 import setup_browser
 import typer
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import sync_playwright
 
+from ib_lpo.report.records import short_id
 from ib_lpo.report.report import write_report
+from ib_lpo.report.sampling import sample_trees
+from ib_lpo.run_directory import RunDirectory
+from ib_lpo.tree import RolloutTree, Trajectory, Verdict
 
 DEADLINE_MS = 60_000
+FITTING = range(60, 151)  # response tokens that a picture holds
+VISIBLE_NATS = 1.0
 
 
 def main(
@@ -39,10 +44,10 @@ def main(
         browser = playwright.chromium.launch(executable_path=setup_browser.require(), args=list(setup_browser.FLAGS))
         page = browser.new_page(viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light")
         page.set_default_timeout(DEADLINE_MS)
-        chosen = "" if step is None else "?" + urlencode({"step": step, "tree": tree, "trajectory": trajectory}, safe="/")
-        page.goto(f"{report.resolve().as_uri()}#{view}{chosen if view == 'trees' else ''}")
+        place = telling(run, trees) if step is None else {"step": step, "tree": tree, "trajectory": trajectory}
+        page.goto(f"{report.resolve().as_uri()}#{view}{'?' + urlencode(place, safe='/') if view == 'trees' else ''}")
         page.wait_for_selector("body[data-curves]")
-        settle(page, view, step)
+        page.wait_for_selector({"overview": ".plot[data-drawn]", "trees": ".tokens, #tree > .empty"}.get(view, "body"))
         page.evaluate("([id, top]) => { document.getElementById(id).scrollTop = top; }", ["tree" if view == "trees" else view, scroll])
         page.wait_for_timeout(400)
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -51,21 +56,35 @@ def main(
     print(f"{out}: {width} x {height}")
 
 
-def settle(page: Page, view: str, step: int | None) -> None:
-    """Wait until the view is drawn; without a step, choose a tree with something to see."""
-    if view == "overview":
-        page.wait_for_selector(".plot[data-drawn]")
-    if view != "trees":
-        return
-    if step is None:
-        page.select_option("#reward", "mixed")
-        page.select_option("#fate", "dropped")
-        page.wait_for_function("document.querySelector('#count').getAttribute('aria-busy') === 'false'")
-        if page.locator(".item").count():
-            page.locator(".item").first.click()
-        page.locator("#reset").click()
-        page.locator("#count", has_text=re.compile("in this report")).wait_for()
-    page.wait_for_selector(".tokens")
+def telling(run: Path, most: int = 400) -> dict[str, int | str]:
+    """Step, tree and trajectory of the branch that shows the method best, of the report's trees; nothing when no branch is among them.
+
+    What counts, in this order: siblings both kept and filtered out; a fork of visible entropy; a response that fits; a correct answer;
+    a fork inside the text rather than at its ends; then the entropy at the fork.
+    """
+    directory = RunDirectory(run)
+    found = (
+        (merits(tree, branch), {"step": step, "tree": place, "trajectory": short_id(tree, branch.id)})
+        for step, places in sample_trees(directory, most).chosen.items()
+        for place, tree in zip(places, directory.trees(step, places), strict=True)
+        for branch in tree.trajectories
+        if branch.fork is not None
+    )
+    return max(found, key=lambda pair: pair[0], default=((), {}))[1]
+
+
+def merits(tree: RolloutTree, branch: Trajectory) -> tuple[bool | float, ...]:
+    """To be compared with those of other branches: higher is better."""
+    siblings = tree.branches(next(t for t in tree.trajectories if t.id == branch.parent))
+    inside = len(branch.prefix_ids) / max(1, len(branch.response_ids))
+    return (
+        branch.kept and not all(sibling.kept for sibling in siblings),
+        branch.fork.entropy >= VISIBLE_NATS,
+        len(branch.response_ids) in FITTING,
+        branch.verdict is Verdict.CORRECT,
+        0.1 <= inside <= 0.7,
+        branch.fork.entropy,
+    )
 
 
 if __name__ == "__main__":

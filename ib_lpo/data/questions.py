@@ -3,16 +3,17 @@
 from typing import Any, NamedTuple
 
 from ib_lpo.data.config import DataConfig, SourceConfig
+from ib_lpo.data.preparation.text import normalise
 from ib_lpo.data.sources import DataError, Row, read_rows
 from ib_lpo.tree import Question
 
 
 class QuestionSets(NamedTuple):
-    """Training and held-out questions, with no text in common."""
+    """Training and held-out questions, with no normalised text in common."""
 
     train: list[Question]
     held_out: list[Question]  # empty without data.held_out
-    overlap: int  # training questions left out because their text is held out
+    overlap: int  # training questions left out because their normalised text is held out
     unjudgeable: int = 0  # questions left out because no response can be judged against their gold answer
 
 
@@ -45,14 +46,15 @@ def load_questions(source: SourceConfig, data: DataConfig, tokenizer: Any, *, ma
 
 
 def load_sets(data: DataConfig, tokenizer: Any, *, max_prompt_tokens: int) -> QuestionSets:
-    """Training and held-out questions; a training question whose text is also held out is left out and counted.
+    """Training and held-out questions; a training question whose normalised text is also held out is left out and counted.
 
     Raises DataError as `load_questions` does, and when nothing, or less than one step, is left to train on.
     """
     train = load_questions(data.train, data, tokenizer, max_prompt_tokens=max_prompt_tokens)
     held_out = [] if data.held_out is None else load_questions(data.held_out, data, tokenizer, max_prompt_tokens=max_prompt_tokens)
-    texts = {question.text for question in held_out}
-    kept = [question for question in train if question.text not in texts]
+    texts = {normalise(question.text) for question in held_out}
+    shared = {text for text in {question.text for question in train} if normalise(text) in texts} if texts else set()
+    kept = [question for question in train if question.text not in shared]
     check_enough(len(kept), len(train), data, removed="those that are held out")
     return QuestionSets(kept, held_out, len(train) - len(kept))
 

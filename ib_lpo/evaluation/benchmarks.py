@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ib_lpo.data.preparation.text import normalise
 from ib_lpo.data.questions import QuestionSets, check_enough, load_questions
 from ib_lpo.data.sources import DataError
 from ib_lpo.manifest import Manifest
@@ -69,9 +70,9 @@ def require_golds(benchmarks: Sequence[Benchmark], bad: Sequence[int], manifest:
 
 
 def without_benchmarks(sets: QuestionSets, benchmarks: Sequence[Benchmark], manifest: Manifest) -> QuestionSets:
-    """The sets without training questions whose text is in a benchmark; they are added to `overlap`. Raises DataError when too few are
-    left."""
-    texts = {question.text for one in benchmarks for question in one.questions}
-    kept = [question for question in sets.train if question.text not in texts]
+    """The sets without training questions whose normalised text is in a benchmark; they are added to `overlap`. Raises DataError when too
+    few are left."""
+    texts = {normalise(question.text) for one in benchmarks for question in one.questions}
+    kept = [question for question in sets.train if normalise(question.text) not in texts] if texts else sets.train
     check_enough(len(kept), len(sets.train), manifest.data, removed="those of the benchmarks")
     return sets._replace(train=kept, overlap=sets.overlap + len(sets.train) - len(kept))

@@ -13,7 +13,10 @@ from ib_lpo.evaluation.benchmarks import Benchmark
 from ib_lpo.evaluation.outcome import Outcome, outcomes
 from ib_lpo.evaluation.summary import count, per_question
 from ib_lpo.manifest import Manifest
+from ib_lpo.scoring.answer_classes import Grader, comparing
 from ib_lpo.tree import RolloutTree, Verdict
+
+QUESTIONS_AT_ONCE = 64  # sampled, handed over and graded together
 
 
 def evaluation_due(step: int, manifest: Manifest) -> bool:
@@ -25,12 +28,21 @@ def evaluation_due(step: int, manifest: Manifest) -> bool:
 
 def evaluation(parts: Assembly, version: int) -> dict[str, float]:
     """`eval/<benchmark>/...` of policy `version`: `avg`, `pass@<k>`, `maj@<k>` and `truncated` as shares, `tokens` per response, and
-    `unverifiable` as a number of samples, which count as not solved."""
+    `unverifiable` as a number of samples, which count as not solved; `uncompared` as a number of answers."""
     metrics: dict[str, float] = {}
-    for benchmark in parts.benchmarks:
-        trees = parts.scheduler.call("sample", version, benchmark.questions, _sampling(parts.manifest, benchmark)).result()
-        metrics |= {f"eval/{benchmark.name}/{name}": value for name, value in _means(benchmark, _outcomes(trees, parts)).items()}
+    with comparing(parts.manifest.verifier, parts.grade) as compare:
+        for benchmark in parts.benchmarks:
+            found = _sampled(benchmark, version, parts, compare)
+            metrics |= {f"eval/{benchmark.name}/{name}": value for name, value in _means(benchmark, found).items()}
     return metrics
+
+
+def _sampled(benchmark: Benchmark, version: int, parts: Assembly, compare: Grader) -> list[Outcome]:
+    found, how = [], _sampling(parts.manifest, benchmark)
+    for low in range(0, len(benchmark.questions), QUESTIONS_AT_ONCE):
+        trees = parts.scheduler.call("sample", version, benchmark.questions[low : low + QUESTIONS_AT_ONCE], how).result()
+        found += _outcomes(trees, parts, compare)
+    return found
 
 
 def _sampling(manifest: Manifest, benchmark: Benchmark) -> PlainSampling:
@@ -45,7 +57,7 @@ def _sampling(manifest: Manifest, benchmark: Benchmark) -> PlainSampling:
     )
 
 
-def _outcomes(trees: Sequence[RolloutTree], parts: Assembly) -> list[Outcome]:
+def _outcomes(trees: Sequence[RolloutTree], parts: Assembly, compare: Grader) -> list[Outcome]:
     ids = [[root.token_ids.tolist() for root in tree.roots] for tree in trees]
     return outcomes(
         [tree.question for tree in trees],
@@ -53,10 +65,12 @@ def _outcomes(trees: Sequence[RolloutTree], parts: Assembly) -> list[Outcome]:
         [[len(of) for of in row] for row in ids],
         [[root.status for root in tree.roots] for tree in trees],
         parts.grade,
+        compare,
     )
 
 
 def _means(benchmark: Benchmark, found: Sequence[Outcome]) -> dict[str, float]:
     rows = [per_question(outcome, benchmark.ks) for outcome in found]
     means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
-    return means | {"unverifiable": float(count(found, Verdict.UNVERIFIABLE))}
+    counts = {"unverifiable": count(found, Verdict.UNVERIFIABLE), "uncompared": sum(outcome.uncompared for outcome in found)}
+    return means | {name: float(value) for name, value in counts.items()}

@@ -1,6 +1,7 @@
 """`ib-lpo eval`: n samples of every question of the manifest's benchmarks, graded and summarised.
 
-    runs/<name>-eval/   manifest.yaml
+    runs/<name>-eval/   manifest.yaml               resolved
+                        weights.json                digests of what is sampled
                         samples/<benchmark>.jsonl   a line per finished question, there as soon as its n samples are graded
                         results.json  results.md    of the benchmarks all of whose questions are finished
 
@@ -12,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ib_lpo.errors import UserError
 from ib_lpo.evaluation.benchmarks import golds_of, load_benchmarks, require_golds
+from ib_lpo.evaluation.directory import open_directory, weights_of
 from ib_lpo.evaluation.grading import Grading
 from ib_lpo.evaluation.record import Record
 from ib_lpo.evaluation.responses import require_handles, responses, served
@@ -21,26 +23,13 @@ from ib_lpo.latent.injection import MapShape
 from ib_lpo.latent.prior import build_prior
 from ib_lpo.latent.store import has_maps
 from ib_lpo.learner.restore import require_checkpoint
-from ib_lpo.manifest import Manifest, dump
+from ib_lpo.manifest import Manifest
 from ib_lpo.policy.load import load_config, load_tokenizer, text_decoder
-from ib_lpo.previous import require_same, set_aside
 from ib_lpo.progress import say
 from ib_lpo.rollout.limits import check_context
+from ib_lpo.scoring.answer_classes import comparing
 from ib_lpo.scoring.verifier import Verifier
 from ib_lpo.serving import serving
-from ib_lpo.tracking import replace_text
-
-_DECIDES = {  # what is sampled and how it is graded: sections, and all that counts of some
-    "seed": None,
-    "model": None,
-    "latent": None,
-    "evaluation": None,
-    "data": {"template", "chat"},
-    "rollout": {"max_prompt_tokens", "max_response_tokens"},
-    "learner": {"dtype"},
-    "verifier": {"reward"},
-}
-_ONLY_SHOWN = {"every", "ks", "resamples", "published_model"}  # of `evaluation`
 
 
 def evaluate(manifest: Manifest, *, resume: bool = False) -> list[Summary]:
@@ -55,10 +44,10 @@ def evaluate(manifest: Manifest, *, resume: bool = False) -> list[Summary]:
     verifier = Verifier(manifest.verifier)
     try:
         require_golds(benchmarks, verifier.check_gold(golds_of(benchmarks)), manifest)
-        grading = Grading(as_served, text_decoder(tokenizer), verifier.grade)
-        _open(manifest, resume=resume)
-        records = [Record(manifest.evaluation_dir, benchmark) for benchmark in benchmarks]
-        summaries = _run(as_served, records, grading)
+        with comparing(manifest.verifier, verifier.grade) as compare:
+            grading = Grading(as_served, text_decoder(tokenizer), verifier.grade, compare)
+            open_directory(manifest, weights_of(as_served), resume=resume)
+            summaries = _run(as_served, [Record(manifest.evaluation_dir, benchmark) for benchmark in benchmarks], grading)
     finally:
         verifier.close()
     for table in shown(as_served, summaries):
@@ -72,32 +61,10 @@ def _check_model(manifest: Manifest) -> None:
     config = load_config(manifest.model)
     check_context(manifest, config)
     if manifest.evaluation.checkpoint is not None:
-        require_checkpoint(manifest.evaluation.checkpoint, manifest.model.path)
+        require_checkpoint(manifest.evaluation.checkpoint, manifest)
     if manifest.latent.kind != "none":
         build_prior(manifest)
         has_maps(manifest, MapShape.of(config, manifest.latent))
-
-
-def _open(manifest: Manifest, *, resume: bool) -> None:
-    """The evaluation's directory. Raises UserError when what would be gone on from is another evaluation."""
-    directory = manifest.evaluation_dir
-    recorded = directory / "manifest.yaml"
-    if not resume:
-        set_aside(directory)
-    elif recorded.exists():
-        require_same(manifest, recorded, may_change=_may_change(manifest))
-    directory.mkdir(parents=True, exist_ok=True)
-    replace_text(recorded, dump(manifest))
-
-
-def _may_change(manifest: Manifest) -> set[str]:
-    """Dotted keys that decide neither what is sampled nor how it is graded."""
-    config = manifest.evaluation
-    found = {key for key in Manifest.model_fields if key not in _DECIDES}
-    found |= {f"{s}.{key}" for s, kept in _DECIDES.items() if kept for key in type(getattr(manifest, s)).model_fields if key not in kept}
-    found |= {f"evaluation.{key}" for key in _ONLY_SHOWN}
-    found |= {f"evaluation.benchmarks.{name}.{key}" for name in config.benchmarks for key in ("published", "ks")}
-    return found | ({"latent"} if config.latents == "none" else set())
 
 
 def _run(manifest: Manifest, records: list[Record], grading: Grading) -> list[Summary]:
@@ -105,6 +72,7 @@ def _run(manifest: Manifest, records: list[Record], grading: Grading) -> list[Su
     config, questions = manifest.evaluation, sum(len(record.benchmark.questions) for record in records)
     what, finished = config.checkpoint or manifest.model.path, sum(len(record.done) for record in records)
     say(f"evaluation {manifest.name} of {what}: {len(records)} benchmarks, {questions} questions, {finished} of them finished already")
+    summaries: dict[str, Summary] = {}
     if finished < questions:
         with serving(manifest, engines=manifest.rollout.engines, checkpoint=config.checkpoint) as engines, _bar() as bar:
             for record in records:
@@ -112,15 +80,18 @@ def _run(manifest: Manifest, records: list[Record], grading: Grading) -> list[Su
                 for question, generations in responses(manifest, record.benchmark, record.left, engines):
                     record.add(grading.outcome(question, generations))
                     bar.update(task, advance=1)
-                _summaries(manifest, records)
-    return _summaries(manifest, records)
+                _summarise(manifest, records, summaries)
+    return _summarise(manifest, records, summaries)
 
 
-def _summaries(manifest: Manifest, records: list[Record]) -> list[Summary]:
-    """Of the complete benchmarks; written as well."""
-    complete = [record for record in records if not record.left]
+def _summarise(manifest: Manifest, records: list[Record], known: dict[str, Summary]) -> list[Summary]:
+    """Of the complete benchmarks, each once: `known` keeps them; written as well."""
     resamples, seed = manifest.evaluation.resamples, manifest.seed
-    found = [summarise(record.benchmark, record.outcomes(), resamples=resamples, seed=seed) for record in complete]
+    complete = {record.benchmark.name: record for record in records if not record.left}
+    for name, record in complete.items():
+        if name not in known:
+            known[name] = summarise(record.benchmark, record.outcomes(), resamples=resamples, seed=seed)
+    found = [known[name] for name in complete]
     write_results(manifest.evaluation_dir, manifest, found)
     return found
 

@@ -1,22 +1,20 @@
 """What became of the samples of a question: graded, and with answers that mean the same under one spelling."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ib_lpo.scoring.answer_classes import merged
+from ib_lpo.scoring.answer_classes import Grader, classed
 from ib_lpo.scoring.answer_text import find_answer
 from ib_lpo.scoring.grades import Grade
 from ib_lpo.tree import Question, Status, Verdict
-
-Grader = Callable[[list[tuple[str, str]]], list[Grade]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
     """One response."""
 
-    text: str
+    text: str  # empty in outcomes that were read back
     tokens: int
     status: Status
     verdict: Verdict
@@ -32,6 +30,7 @@ class Outcome:
     question: str  # its id
     digest: str  # of prompt and gold answer
     samples: list[Sample]
+    uncompared: int = 0  # spellings that are answers of their own because comparing all would take too long
     diversity: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -46,14 +45,17 @@ def outcomes(
     tokens: Sequence[Sequence[int]],
     statuses: Sequence[Sequence[Status]],
     grade: Grader,
+    compare: Grader,
 ) -> list[Outcome]:
-    """Outcomes of questions from the texts, lengths and ends of their samples, [questions][n] each."""
+    """Outcomes of questions from the texts, lengths and ends of their samples, [questions][n] each; `compare` says which answers are
+    the same (`comparing`)."""
     grades = iter(grade([(text, question.answer) for question, of in zip(questions, texts, strict=True) for text in of]))
     answers = [[None if (one := find_answer(text)) is None else one.expression for text in of] for of in texts]
+    classes, uncompared = classed(answers, compare)
     found = []
-    for question, *columns in zip(questions, texts, tokens, statuses, answers, merged(answers, grade), strict=True):
+    for question, left, *columns in zip(questions, uncompared, texts, tokens, statuses, answers, classes, strict=True):
         samples = [_sample(*row, grade=next(grades)) for row in zip(*columns, strict=True)]
-        found.append(Outcome(question=question.id, digest=digest(question), samples=samples))
+        found.append(Outcome(question=question.id, digest=digest(question), samples=samples, uncompared=left))
     return found
 
 

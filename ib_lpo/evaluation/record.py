@@ -1,18 +1,19 @@
 """Finished questions of a benchmark on disk: one line of JSON each, there for good once `add` returns.
 
-A line that a killed process left half-written is no outcome, and goes when the record is opened again.
+A line that a killed process left half-written is no outcome, and is cut off when the record is opened again. Texts are on disk alone:
+memory holds what summaries are made of.
 """
 
 import json
 import os
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from ib_lpo.errors import UserError
 from ib_lpo.evaluation.benchmarks import Benchmark
 from ib_lpo.evaluation.outcome import Outcome, Sample, digest
-from ib_lpo.tracking import replace_text
 from ib_lpo.tree import Question, Status, Verdict
 
 
@@ -24,10 +25,8 @@ class Record:
         self.benchmark = benchmark
         self._path = directory / "samples" / f"{benchmark.name}.jsonl"
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        whole = _whole_lines(self._path)
-        self._outcomes = {outcome.question: outcome for outcome in (self._read(number, line) for number, line in enumerate(whole, start=1))}
+        self._outcomes = {outcome.question: outcome for outcome in self._finished()}
         self._require_same()
-        replace_text(self._path, "".join(f"{line}\n" for line in whole))
 
     @property
     def done(self) -> set[str]:
@@ -47,17 +46,26 @@ class Record:
             file.write(json.dumps(asdict(outcome)) + "\n")
             file.flush()
             os.fsync(file.fileno())
-        self._outcomes[outcome.question] = outcome
+        self._outcomes[outcome.question] = replace(outcome, samples=[replace(sample, text="") for sample in outcome.samples])
 
     def outcomes(self) -> list[Outcome]:
-        """Those of finished questions, in the benchmark's order."""
+        """Those of finished questions, without texts, in the benchmark's order."""
         return [self._outcomes[question.id] for question in self.benchmark.questions if question.id in self._outcomes]
 
-    def _read(self, number: int, line: str) -> Outcome:
+    def _finished(self) -> Iterator[Outcome]:
+        with self._path.open("a+b") as file:
+            file.seek(0)
+            for number, line in enumerate(iter(file.readline, b""), start=1):
+                if not line.endswith(b"\n"):
+                    file.truncate(file.tell() - len(line))
+                    return
+                yield self._read(number, line)
+
+    def _read(self, number: int, line: bytes) -> Outcome:
         try:
             values: dict[str, Any] = json.loads(line)
             samples = [
-                Sample(**sample | {"status": Status(sample["status"]), "verdict": Verdict(sample["verdict"])})
+                Sample(**sample | {"status": Status(sample["status"]), "verdict": Verdict(sample["verdict"]), "text": ""})
                 for sample in values["samples"]
             ]
             return Outcome(**values | {"samples": samples})
@@ -72,8 +80,3 @@ class Record:
                     f"{self._path}: question {outcome.question} is not what the benchmark {self.benchmark.name} has now; put the data "
                     "back, or start over with --fresh"
                 )
-
-
-def _whole_lines(path: Path) -> list[str]:
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    return text.split("\n")[:-1]

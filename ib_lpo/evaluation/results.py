@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from ib_lpo.analysis.bootstrap import Estimate
+from ib_lpo.bootstrap import Estimate
 from ib_lpo.evaluation.published import own_name, published_model, results_of
 from ib_lpo.evaluation.summary import DIVERSITY, Summary
 from ib_lpo.manifest import Manifest
@@ -67,6 +67,8 @@ def _ours(manifest: Manifest, summaries: list[Summary]) -> Table:
         table.add_row(name, *(f"{of(s):,}" for s in summaries))
     for name in sorted(names, key=_place):
         table.add_row("avg@n" if name == "avg" else name, *(_cell(name, s) for s in summaries))
+    if any(s.uncompared for s in summaries):
+        lost["spellings not compared"] = lambda s: s.uncompared
     for name, of in lost.items():
         table.add_row(name, *(f"{of(s):,}" for s in summaries))
     return table

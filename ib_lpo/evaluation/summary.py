@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ib_lpo import seeds
-from ib_lpo.analysis.bootstrap import Estimate, bootstrap
+from ib_lpo.bootstrap import Estimate, bootstrap
 from ib_lpo.evaluation.benchmarks import Benchmark
 from ib_lpo.evaluation.metrics import maj_at_k, pass_at_k
 from ib_lpo.evaluation.outcome import Outcome
@@ -29,6 +29,7 @@ class Summary:
     ks: tuple[int, ...]
     unverifiable: int  # samples without a verdict
     no_answer: int  # samples that state no answer
+    uncompared: int  # spellings that are answers of their own because comparing all of a question would take too long
     estimates: dict[str, Estimate]  # by name as `per_question` has them
 
 
@@ -69,5 +70,6 @@ def summarise(benchmark: Benchmark, outcomes: Sequence[Outcome], *, resamples: i
         ks=benchmark.ks,
         unverifiable=count(outcomes, Verdict.UNVERIFIABLE),
         no_answer=count(outcomes, Verdict.NO_ANSWER),
+        uncompared=sum(outcome.uncompared for outcome in outcomes),
         estimates=estimates,
     )

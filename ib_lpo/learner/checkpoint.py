@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 MARKER = "complete"
-_STATE = "state.json"
+STATE = "state.json"
 _NAME = re.compile(r"step-(\d+)")
 
 
@@ -25,7 +25,7 @@ def write_checkpoint(root: Path, step: int, save: Callable[[Path], None], state:
         shutil.rmtree(partial)
     partial.mkdir()
     save(partial)
-    (partial / _STATE).write_text(json.dumps(state))
+    (partial / STATE).write_text(json.dumps(state))
     if final.exists():
         shutil.rmtree(final)
     partial.rename(final)
@@ -38,7 +38,7 @@ def write_checkpoint(root: Path, step: int, save: Callable[[Path], None], state:
 def newest_complete(root: Path) -> tuple[Path, dict[str, Any]] | None:
     """The newest checkpoint that counts, and its state; None when there is none."""
     found = _complete(root)
-    return (found[-1], json.loads((found[-1] / _STATE).read_text())) if found else None
+    return (found[-1], json.loads((found[-1] / STATE).read_text())) if found else None
 
 
 def _complete(root: Path) -> list[Path]:

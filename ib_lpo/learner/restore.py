@@ -5,6 +5,7 @@ checkpoint's step. DeepSpeed's shards are pickled files: restore only checkpoint
 """
 
 import io
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -12,39 +13,63 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
-import yaml
 from torch import nn
 from transformers import PreTrainedModel
 
 from ib_lpo.errors import UserError
+from ib_lpo.latent.config import LatentConfig
 from ib_lpo.latent.injection import LatentMaps
-from ib_lpo.learner.checkpoint import MARKER
+from ib_lpo.latent.store import latent_digest
+from ib_lpo.learner.checkpoint import MARKER, STATE
+from ib_lpo.manifest import Manifest, load
 
 _TAG = "learner"
 
 
-def require_checkpoint(checkpoint: Path, model_path: str) -> None:
-    """Raise UserError unless `checkpoint` is a complete one of a run that trains the model `model_path`. Reads no tensor."""
+def require_checkpoint(checkpoint: Path, manifest: Manifest) -> None:
+    """Raise UserError unless `checkpoint` is a complete one of a run with the manifest's model and, if it has one, its latent. Reads no
+    tensor of the checkpoint."""
     if not checkpoint.is_dir():
         raise UserError(f"{checkpoint}: no such checkpoint; give one of a training run, such as runs/smoke/checkpoints/step-000040")
     if not (checkpoint / MARKER).exists():
         raise UserError(f"{checkpoint}: not a complete checkpoint (no file `{MARKER}` in it); give a complete one of the run")
     recorded = checkpoint.absolute().parent.parent / "manifest.yaml"
-    try:
-        trained = yaml.safe_load(recorded.read_text())["model"]["path"]
-    except (OSError, yaml.YAMLError, KeyError, TypeError):
-        raise UserError(f"{checkpoint}: {recorded} does not say which model it is of; give a checkpoint inside its run directory") from None
-    if not _same(trained, model_path):
-        raise UserError(f"model.path={model_path!r}: {checkpoint} is a checkpoint of {trained!r}; set model.path to that")
+    if not recorded.exists():
+        raise UserError(f"{checkpoint}: {recorded} is not there to say which model it is of; give a checkpoint inside its run directory")
+    run = load(recorded)
+    if not _same(run.model.path, manifest.model.path):
+        raise UserError(f"model.path={manifest.model.path!r}: {checkpoint} is a checkpoint of {run.model.path!r}; set model.path to that")
+    pairs = {"model.revision": (manifest.model.revision, run.model.revision)}
+    if manifest.latent.kind != "none":
+        theirs = _decisive(run.latent)
+        pairs |= {key: (ours, theirs[key]) for key, ours in _decisive(manifest.latent).items()}
+        _require_weights(checkpoint, manifest)
+    for key, (ours, trained) in pairs.items():
+        if ours != trained:
+            raise UserError(f"{key}={ours!r}: {checkpoint} was trained with {trained!r}; set {key} to that")
 
 
-def restore(policy: PreTrainedModel, maps: LatentMaps | None, checkpoint: Path) -> None:
-    """Give `policy`, and `maps` unless None, the weights of a run's checkpoint, runs/<run>/checkpoints/step-....
+def _decisive(latent: LatentConfig) -> dict[str, Any]:
+    """What must be as in the run, by key."""
+    sections = {"latent.psa": latent.psa, "latent.encoder": latent.encoder}
+    own = {f"latent.{key}": getattr(latent, key) for key in ("kind", "dim", "injection")}
+    return own | {f"{name}.{key}": value for name, section in sections.items() for key, value in section.model_dump(mode="json").items()}
+
+
+def _require_weights(checkpoint: Path, manifest: Manifest) -> None:
+    ours, state = latent_digest(manifest), json.loads((checkpoint / STATE).read_text())
+    if state.get("latent", ours) != ours:
+        weights = manifest.latent.weights and str(manifest.latent.weights)
+        raise UserError(f"latent.weights={weights!r}: {checkpoint} was trained with another latent; name that one")
+
+
+def restore(policy: PreTrainedModel, maps: LatentMaps | None, checkpoint: Path, manifest: Manifest) -> None:
+    """Give `policy`, and `maps` unless None, both as `manifest` has them, the weights of a run's checkpoint.
 
     Raises UserError, with nothing changed, for an incomplete checkpoint, one of another model, and for tensors that are absent or of
     another shape.
     """
-    require_checkpoint(checkpoint, policy.name_or_path)
+    require_checkpoint(checkpoint, manifest)
     stored = _stored(checkpoint)
     wanted = _named("policy", policy) | ({} if maps is None else _named("maps", maps))
     problems = [problem for name, parameter in wanted.items() if (problem := _misfit(name, parameter, stored))]

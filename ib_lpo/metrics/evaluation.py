@@ -49,4 +49,11 @@ EVALUATION = (
         source=_EVALUATION,
         total="sum",
     ),
+    Metric(
+        name="eval/<benchmark>/uncompared",
+        unit="count",
+        meaning="spellings that maj@k takes for answers of their own because comparing all of a question would take too long",
+        source=_EVALUATION,
+        total="sum",
+    ),
 )

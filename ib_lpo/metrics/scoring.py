@@ -6,10 +6,30 @@ _SCORE, _FAILURES, _FILTER, _ADVANTAGES = "scoring/score.py", "scoring/failures.
 
 SCORING = (
     Metric(name="ib/scored", unit="count", meaning="trajectories scored, unverifiable ones included", source=_SCORE, total="sum"),
-    Metric(name="ib/relevance", unit="nats", meaning="I(r;a) before z-scoring, mean over verifiable branches", source=_SCORE),
-    Metric(name="ib/compression", unit="nats", meaning="I(q;r) before z-scoring, mean over verifiable branches", source=_SCORE),
-    Metric(name="ib/root_relevance", unit="nats", meaning="I(r;a) before z-scoring, mean over verifiable roots", source=_SCORE),
-    Metric(name="ib/root_compression", unit="nats", meaning="I(q;r) before z-scoring, mean over verifiable roots", source=_SCORE),
+    Metric(
+        name="ib/relevance",
+        unit="nats",
+        meaning="I(r;a) before z-scoring, nats per answer token, mean over verifiable branches",
+        source=_SCORE,
+    ),
+    Metric(
+        name="ib/compression",
+        unit="nats",
+        meaning="I(q;r) before z-scoring, nats per reference token, mean over verifiable branches",
+        source=_SCORE,
+    ),
+    Metric(
+        name="ib/root_relevance",
+        unit="nats",
+        meaning="I(r;a) before z-scoring, nats per answer token, mean over verifiable roots",
+        source=_SCORE,
+    ),
+    Metric(
+        name="ib/root_compression",
+        unit="nats",
+        meaning="I(q;r) before z-scoring, nats per reference token, mean over verifiable roots",
+        source=_SCORE,
+    ),
     Metric(name="ib/score_correct", unit="1", meaning="S_IB, mean over branches with a correct answer", source=_SCORE),
     Metric(name="ib/score_wrong", unit="1", meaning="S_IB, mean over branches with a wrong answer or none", source=_SCORE),
     Metric(

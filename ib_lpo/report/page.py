@@ -8,7 +8,9 @@ import base64
 import gzip
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +36,8 @@ SCRIPTS = (
 
 
 def chunk(value: Any) -> str:
-    """A JSON value, or text, as base64 of gzip; the same value gives the same chunk."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    """A JSON value, or text, as base64 of gzip; the same value gives the same chunk. Numbers that are not finite become null."""
+    text = value if isinstance(value, str) else _json(value)
     return base64.b64encode(gzip.compress(text.encode("utf-8", errors="surrogatepass"), compresslevel=6, mtime=0)).decode()
 
 
@@ -50,13 +52,29 @@ def write_page(path: Path, head: Mapping[str, Any], chunks: Iterator[tuple[str, 
         **head, styles=[_read(name) for name in STYLES], scripts=scripts, nonce=nonce, chunks=chunks
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
+    unfinished = path.with_name(f".{path.name}.partial")
     try:
-        with partial.open("w", encoding="utf-8") as file:
+        with unfinished.open("w", encoding="utf-8") as file:
             stream.dump(file)
-        partial.replace(path)
+        unfinished.replace(path)
     finally:
-        partial.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
+
+
+def _json(value: Any) -> str:
+    write = partial(json.dumps, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    try:
+        return write(value)
+    except ValueError:  # some number is not finite: JSON has none, the page writes null as a dash
+        return write(_finite(value))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(of_key) for key, of_key in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _read(name: str) -> str:

@@ -3,6 +3,7 @@
 Plain JSON values. Tokens of a shared prefix are held once, by the trajectory that owns them.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ def row(tree: RolloutTree, step: int, index: int) -> dict[str, Any]:
     """The tree's row in the list, with what its filters need of each trajectory."""
     verifiable = [t for t in tree.trajectories if t.verdict not in (None, Verdict.UNVERIFIABLE)]
     right = sum(t.verdict is Verdict.CORRECT for t in verifiable)
-    scores = [t.ib.score for t in tree.trajectories if t.ib is not None]
+    scores = [t.ib.score for t in tree.trajectories if t.ib is not None and math.isfinite(t.ib.score)]
     return {
         "step": step,
         "tree": index,
@@ -53,6 +54,8 @@ def details(tree: RolloutTree, manifest: Manifest, texts: TokenTexts) -> dict[st
     compared = {t.id: len(siblings) for siblings in sibling_sets(tree, manifest.filter.scope) for t in siblings}
     return {
         "unforked": tree.unforked,
+        "unforked_branches": tree.unforked_branches,
+        "missing_forks": tree.missing_forks,
         "trajectories": [_trajectory(tree, t, compared[t.id], texts) for t in tree.trajectories],
     }
 

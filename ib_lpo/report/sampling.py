@@ -9,10 +9,6 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from ib_lpo.errors import UserError
 from ib_lpo.run_directory import RunDirectory
 
 _COLUMNS = ["tree", "verdict", "status", "kept", "failures"]
@@ -32,8 +28,8 @@ class Sample:
 
 
 def sample_trees(run: RunDirectory, most: int) -> Sample:
-    """At most `most` trees of the run. Raises UserError when a file of trees cannot be read."""
-    kinds = {step: tree_kinds(run, step) for step in run.steps}
+    """At most `most` trees of the run's recorded steps. Raises UserError when metrics or a file of trees cannot be read."""
+    kinds = {step: tree_kinds(run, step) for step in run.recorded_steps}
     quotas = even_quotas([len(of_step) for of_step in kinds.values()], most)
     seen: Counter[Kind] = Counter()
     chosen = {step: _choose(kinds[step], quota, step, seen) for step, quota in zip(kinds, quotas, strict=True)}
@@ -56,15 +52,10 @@ def even_quotas(available: Sequence[int], most: int) -> list[int]:
 
 
 def tree_kinds(run: RunDirectory, step: int) -> dict[int, Kind]:
-    """The kind of each tree of `step`, by its index in the file."""
-    path = run.trees_path(step)
-    try:
-        rows = pq.read_table(path, columns=_COLUMNS).to_pylist()
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{path}: cannot be read as rollout trees ({' '.join(str(error).split())}); the file is damaged") from None
+    """The kind of each tree of `step` that has trajectories, by its index in the file."""
     found: defaultdict[int, set[str]] = defaultdict(set)
-    for row in rows:
-        modes = [failure["mode"] for failure in row["failures"] or ()]
+    for row in run.rows(step, _COLUMNS):
+        modes = [failure.mode for failure in row["failures"]]
         found[row["tree"]] |= {str(part) for part in (row["verdict"], row["status"], row["kept"], *modes)}
     return {tree: tuple(sorted(parts)) for tree, parts in found.items()}
 

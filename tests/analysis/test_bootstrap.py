@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ib_lpo.analysis.bootstrap import bootstrap
+from ib_lpo.bootstrap import bootstrap
 
 
 def interval(values, seed=0):

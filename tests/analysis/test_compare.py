@@ -11,15 +11,16 @@ from ib_lpo.analysis.compare.manifests import ABSENT, differing, flattened
 from ib_lpo.analysis.compare.measures import (
     Cell,
     cells_of,
+    differences,
     evaluated_cells,
     failure_units,
     held_out_cells,
     logged_cells,
-    paired,
     trained_units,
 )
 from ib_lpo.analysis.compare.tables import csv_rows, markdown
-from ib_lpo.analysis.failures.rows import COLUMNS, scored
+from ib_lpo.analysis.failures.rows import COLUMNS, compared, scored
+from ib_lpo.analysis.failures.summary import summarised
 from ib_lpo.analysis.runs.questions import question_means
 from ib_lpo.cli import app
 from ib_lpo.run_directory import RunDirectory
@@ -41,15 +42,16 @@ def test_a_key_that_one_manifest_lacks_differs_from_every_value():
 
 def test_differences_are_of_paired_questions():
     base = {(1, "a"): 0.0, (1, "b"): 1.0, (2, "a"): 0.5}
-    better = {unit: value + 0.25 for unit, value in reversed(base.items())}
-    found = paired(better, base)
-    assert (found.mean, found.low, found.high) == (0.25, 0.25, 0.25)
-    assert paired({(1, "a"): 1.0}, base) is None
-    assert paired({(1, "a"): 0.0, (1, "c"): 1.0, (2, "a"): 0.5}, base) is None
+    better = {unit: value + 0.25 * unit[0] for unit, value in reversed(base.items())}
+    assert sorted(differences(better, base)) == [0.25, 0.375]  # a question that came twice counts once
+    assert differences({(1, "a"): 1.0}, base) == []
+    assert differences({(1, "a"): 0.0, (1, "c"): 1.0, (2, "a"): 0.5}, base) == []
 
 
 def test_a_question_without_a_value_in_one_run_is_in_no_difference():
-    assert paired({(1, "a"): 1.0, (1, "b"): np.nan}, {(1, "a"): 0.5, (1, "b"): 0.0}).mean == 0.5
+    values = {"m": {(1, "a"): 1.0, (1, "b"): np.nan, (1, "c"): 2.0}}
+    cell = cells_of(values, {"m": {(1, "a"): 0.5, (1, "b"): 0.0, (1, "c"): np.nan}})["m"]
+    assert (cell.questions, cell.difference.mean, cell.pairs) == (2, 0.5, 1)
 
 
 def test_units_of_a_run(tmp_path):
@@ -62,12 +64,16 @@ def test_units_of_a_run(tmp_path):
     assert cell.value == pytest.approx(np.mean(tokens)) and cell.low <= cell.value <= cell.high
     assert (cell.questions, cell.difference) == (6, None)
     own = cells_of(units, units)["response tokens: roots"].difference
-    assert (own.mean, own.low, own.high) == (0.0, 0.0, 0.0)
+    assert (own.mean, own.low, own.high) == (0.0, None, None)
     assert cells_of(units, {})["response tokens: roots"].difference is None
     rows = [row for _, rows in [(1, RunDirectory(path).rows(1, COLUMNS))] for row in rows]
-    shares = failure_units(scored(1, rows, 0.0))
-    low = [np.mean([t.ib.score < 0 for t in tree.trajectories]) for tree in trees[1]]
-    assert sorted(shares["low S_IB, share of scored"].values()) == pytest.approx(sorted(low))
+    scores = compared(list(scored(1, rows, 0.0)))
+    found = failure_units(scores)
+    low = [np.mean([t.ib.score < 0 for t in tree.trajectories if t.parent]) for tree in trees[1]]
+    assert sorted(found["low S_IB, share of scored: branches"].values()) == pytest.approx(sorted(low))
+    cell = cells_of(found, None)["logical drift, share of scored: branches"]
+    summary = next(kind for kind in summarised(scores) if kind.name == "logical_drift")
+    assert (summary.share.mean, summary.share.low) == (cell.value, cell.low)
 
 
 def test_a_question_that_came_twice_counts_once(tmp_path):
@@ -141,8 +147,7 @@ def test_the_command_compares_paired_steps(runs, tmp_path):
     assert rows["b", "held-out accuracy: last"]["value"] == f"{20 / 30:.6g}"
     units = [trained_units(question_means("x", RunDirectory(path), [19, 20])) for path in runs]
     for measure, of in units[1].items():
-        differences = [value - units[0][measure][unit] for unit, value in of.items()]
-        expected = np.nanmean(differences)
+        expected = np.nanmean([value - units[0][measure][unit] for unit, value in of.items()])
         assert float(rows["b", measure]["difference"]) == pytest.approx(expected, abs=1e-5)
         assert float(rows["b", measure]["questions"]) == np.sum(~np.isnan(list(of.values())))
         assert rows["a", measure]["difference"] == ""
@@ -173,9 +178,27 @@ def test_one_run_is_a_table_of_its_own(runs):
 
 def test_a_page_escapes_bars_and_marks_what_excludes_zero():
     units = {"m": {(1, str(n)): float(n) for n in range(30)}}
-    more = {"m": {unit: value + 1 for unit, value in units["m"].items()}}
+    more = {"m": {unit: value + 1 + value % 2 for unit, value in units["m"].items()}}
     found = {"a": cells_of(units, None), "b": cells_of(more, units)}
     page = markdown(found, {"k": ["'x|y'", "z"]}, [])
-    assert "`'x\\|y'`" in page and "**+1 [+1, +1]**" in page
+    assert "`'x\\|y'`" in page and "**+1.5 [+1.3" in page
     header, rows = csv_rows(found)
-    assert dict(zip(header, rows[1], strict=True))["difference_low"] == "1"
+    assert dict(zip(header, rows[1], strict=True))["pairs"] == 30
+
+
+def test_few_questions_seldom_differ_by_chance():
+    rng = np.random.default_rng(0)
+    null = [{"m": {(1, str(n)): v for n, v in enumerate(of)}} for of in rng.normal(size=(1000, 4))]
+    zero = {"m": dict.fromkeys(null[0]["m"], 0.0)}
+    assert 0.02 < np.mean([cells_of(of, zero)["m"].difference.excludes_zero for of in null]) < 0.08
+
+
+def test_names_that_look_like_markup_are_shown_as_they_are(tmp_path):
+    rng = np.random.default_rng(0)
+    trees = {1: random_trees(rng, 1)}
+    sections = {"model": {"path": "[/INST]"}}
+    paths = [str(write_run(tmp_path / f, "x", trees, **s)) for f, s in (("[red]", {}), ("[/red]", sections))]
+    for command in ("compare", "dynamics", "entropy"):
+        done = CliRunner().invoke(app, ["analyze", command, *paths, "--out", str(tmp_path / "out")])
+        assert done.exit_code == 0, done.output
+        assert command != "compare" or "[/INST]" in done.output

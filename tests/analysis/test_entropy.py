@@ -15,7 +15,11 @@ from tests.analysis.handmade import random_trees, trajectory, tree, write_run
 
 
 def rows(trees):
-    return [{"tree": n} | {c: getattr(t, c) for c in COLUMNS[1:]} for n, one in enumerate(trees) for t in one.trajectories]
+    return [
+        {"question_id": one.question.id, "tree": n} | {c: getattr(t, c) for c in COLUMNS[2:]}
+        for n, one in enumerate(trees)
+        for t in one.trajectories
+    ]
 
 
 @given(arrays.arrays(np.float32, st.integers(0, 50), elements=st.floats(-(2.0**-20), 11.5, width=32)))
@@ -38,7 +42,7 @@ def test_a_step_by_hand():
     other = [trajectory("p/r0", [1], entropies=[0.5]), trajectory("p/r0/b0", [1], prefix=[1])]
     found = of_step(4, rows([tree("q", *roots, *branches), tree("p", *other)]), floor=0.5)
     assert (found.tokens, found.total, found.above) == (4, 3.5, 3)
-    assert found.question_means == [1.0, 0.5]
+    assert found.question_means == {"q": 1.0, "p": 0.5}
     assert found.forks == [1.5, 1.5]  # one of q with three branches, one of p
 
 

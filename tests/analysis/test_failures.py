@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from ib_lpo.analysis.failures.examples import CLOSE, FORK, OPEN, choose, entry, marked
-from ib_lpo.analysis.failures.rows import COLUMNS, by_question, csv_rows, evidence_cover, scored, shares
+from ib_lpo.analysis.failures.rows import COLUMNS, by_question, compared, csv_rows, evidence_cover, over_steps, scored, shares
+from ib_lpo.analysis.failures.summary import summarised, summary_rows
 from ib_lpo.cli import app
 from ib_lpo.tree import FailureMode, Verdict
 from tests.analysis.handmade import failure, random_trees, trajectory, tree, write_run
@@ -41,15 +42,39 @@ def trees():
 def test_kinds_and_shares_by_hand(trees):
     found = everyone(trees)
     assert [one.kinds for one in found] == [("repetitive_loop", "logical_drift"), ("unexplained",), ("logical_drift",), ("not low",)]
-    assert shares(found, "logical_drift") == {1: 0.5}
-    assert shares(found, "empty_fluff") == {1: 0.0}
-    assert by_question(found, "logical_drift", "reward").mean == 0.0  # of one question: the other's has no reward
-    assert by_question(found, "not low", "reward").mean == 1.0
-    assert by_question(found, "empty_fluff", "reward") is None
+    assert shares(found, "logical_drift") == {(1, "a"): 0.5, (1, "b"): 0.5}
+    assert over_steps(shares(found, "empty_fluff"))[1].mean == 0.0
+    assert by_question(found, "logical_drift", "reward") == [0.0]  # of one question: the other's has no reward
+    assert by_question(found, "not low", "reward") == [1.0]
+    assert by_question(found, "empty_fluff", "reward") == []
     places = np.array([0.0, 0.3, 0.5, 0.9])
     assert evidence_cover(found, "logical_drift", places).tolist() == [0.5, 0.5, 0.5, 0.5]
     assert evidence_cover(found, "repetitive_loop", places).tolist() == [0, 1, 1, 1]
     assert [one.low for one in everyone(trees, below=-0.7)] == [True, False, True, False]
+
+
+def test_branches_are_not_mixed_with_roots():
+    root = trajectory("a/r0", [1] * 5, score=-1.0)
+    branches = [trajectory(f"a/r0/b{n}", [1] * 5, prefix=[1], score=score) for n, score in enumerate((1.0, -2.0, float("nan")))]
+    scores = compared(everyone([tree("a", root, *branches)]))
+    assert ([one.id for one in scores.members], scores.group) == (["a/r0/b0", "a/r0/b1"], "branches")
+    assert (scores.roots, scores.unusable) == (1, 1)
+    plain = compared(everyone([tree("a", root)]))
+    assert ([one.id for one in plain.members], plain.group, plain.roots) == (["a/r0"], "roots", 0)
+
+
+def test_a_question_weighs_the_same_however_many_branches_it_has(trees):
+    many = tree("c", *(trajectory(f"c/r{n}", [1] * 4, score=-1.0, failures=(failure(DRIFT, 0, 4, 0.9),)) for n in range(6)))
+    kinds = {kind.name: kind for kind in summarised(compared(everyone([*trees, many])))}
+    drift = kinds["logical_drift"]
+    assert (drift.trajectories, drift.questions) == (8, 3)
+    assert drift.share.mean == pytest.approx((0.5 + 0.5 + 1) / 3) == drift.steps[1].mean
+    assert drift.means["score"].mean == pytest.approx((-1 - 2 - 1) / 3)
+    assert drift.cover[0] == pytest.approx(2 / 3)  # of a and c
+    header, rows = summary_rows(list(kinds.values()), "roots")
+    of = [dict(zip(header, row, strict=True)) for row in rows if row[1] == "logical_drift"]
+    assert [row["value"] for row in of if row["measure"] == "evidence"] == [f"{value:.6g}" for value in drift.cover]
+    assert [row["value"] for row in of if (row["measure"], row["at"]) == ("share", 1)] == [f"{drift.steps[1].mean:.6g}"]
 
 
 def test_csv_holds_the_low_ones_with_their_evidence(trees):
@@ -120,7 +145,7 @@ def test_the_command_writes_rows_figure_and_examples(tmp_path, tokenizer):
     assert done.exit_code == 0, done.output
     folder = path / "analysis"
     assert (folder / "failures.png").read_bytes().startswith(b"\x89PNG")
-    found = [one for step, of in trees.items() for one in everyone(of, step)]
+    found = compared([one for step, of in trees.items() for one in everyone(of, step)]).members
     with (folder / "failures.csv").open(newline="") as file:
         written = list(csv.reader(file))
     header, rows = csv_rows(found)

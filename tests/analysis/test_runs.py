@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ib_lpo.analysis.runs.directories import open_runs, recorded_steps, rows_of, smoothed, tenth, unequal, window_of
-from ib_lpo.analysis.runs.intervals import MOST, over_questions, wilson
+from ib_lpo.analysis.runs.intervals import FEW, MOST, SHARE, numbers, over_questions, per_question, shown, wilson
 from ib_lpo.analysis.runs.questions import COLUMNS, means_of, question_means
 from ib_lpo.cli import app
 from ib_lpo.errors import UserError
@@ -148,7 +148,16 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path, rng):
     (tmp_path / "file").write_text("")
     done = CliRunner().invoke(app, ["analyze", "entropy", str(path), "--out", str(tmp_path / "file" / "x")])
     assert (done.exit_code, len(done.stderr.strip().splitlines())) == (2, 1)
-    assert "cannot be made" in done.stderr
+    assert "cannot be written" in done.stderr
+
+
+@pytest.mark.parametrize(("command", "name"), [("dynamics", "dynamics.csv"), ("entropy", "entropy.png"), ("compare", "compare.md")])
+def test_a_file_that_cannot_be_written_is_one_line(tmp_path, rng, command, name):
+    path = write_run(tmp_path, "a", {1: random_trees(rng, 1)})
+    (path / "analysis" / name).mkdir(parents=True)
+    done = CliRunner().invoke(app, ["analyze", command, str(path)])
+    assert (done.exit_code, len(done.stderr.strip().splitlines())) == (2, 1)
+    assert f"{name}: cannot be written (Is a directory)" in done.stderr
 
 
 def test_smoothing_by_hand():
@@ -167,7 +176,32 @@ def test_an_interval_over_questions_leaves_out_those_without_a_value(rng):
     values = rng.normal(size=30).tolist()
     assert over_questions([*values, np.nan]) == over_questions(values)
     assert over_questions([np.nan]) is None
-    assert over_questions([0.5]).low == over_questions([0.5]).high == 0.5
+
+
+def test_values_that_are_all_alike_have_no_interval():
+    for values in ([0.5], [0.0] * 4, [1.0] * 50):
+        found = over_questions(values)
+        assert (found.mean, found.low, found.high, found.excludes_zero) == (values[0], None, None, False)
+        assert (shown(found), numbers(found)[1:]) == (f"{values[0]:.3g}", ["", ""])
+    assert (shown(None), numbers(None)) == ("-", ["", "", ""])
+    assert shown(over_questions([999.0, 1001.0])) == "1,000 [987, 1,013]"
+
+
+def test_few_questions_have_students_interval_within_what_can_be():
+    found = over_questions([0.0, 0.0, 1.0])  # 1/3 -+ 4.303 / sqrt(3) * sqrt(1/3)
+    assert (found.low, found.high) == (pytest.approx(1 / 3 - 4.303 / 3), pytest.approx(1 / 3 + 4.303 / 3))
+    found = over_questions([0.0, 0.0, 1.0], SHARE)
+    assert (found.low, found.high) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("count", [2, 4, FEW - 1, FEW])
+def test_intervals_cover_about_as_often_as_they_say(count):
+    drawn = [over_questions(row.tolist()) for row in np.random.default_rng(count).normal(size=(800, count))]
+    assert 0.9 < np.mean([e.low <= 0 <= e.high for e in drawn]) < 0.98
+
+
+def test_a_question_counts_once_however_often_it_came():
+    assert per_question([("a", 1.0), ("b", 5.0), ("a", 3.0), ("c", np.nan)]) == [2.0, 5.0]
 
 
 def test_the_interval_of_many_values_goes_on_from_that_of_fewer(rng):

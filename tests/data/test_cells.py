@@ -1,5 +1,6 @@
 """Dotted paths against nested indexing, and what they do not shadow."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,4 +35,20 @@ def test_a_column_of_that_name_wins():
 
 def test_empty_cells_on_the_way_are_empty():
     assert lookup({"a": None}, "a.b.0") is None
-    assert (text_of(None), text_of(["$1$", 2]), text_of(0)) == ("", "$1$, 2", "0")
+    assert (text_of(None), text_of(float("nan")), text_of(["$1$", 2], several=True), text_of(0)) == ("", "", "$1$, 2", "0")
+
+
+@pytest.mark.parametrize(
+    ("value", "several", "words"),
+    [
+        ({"a": 1, "b": 2}, True, "has a, b; name one of them with a dotted path"),
+        ([["1"]], True, "a list of 1 items"),
+        ([{"a": 1}], True, "has a;"),
+        (["1", ""], True, "item 1 is empty"),
+        (["1", None], True, "item 1 is empty"),
+        (["1"], False, "a list of 1 items; name one of them with a dotted path"),
+    ],
+)
+def test_what_is_no_text_is_refused(value, several, words):
+    with pytest.raises(ValueError, match=words):
+        text_of(value, several=several)

@@ -13,20 +13,11 @@ from ib_lpo.data.preparation.filters.duplicates import ACROSS, CONTRADICTORY, WI
 from ib_lpo.data.preparation.filters.language import UNDECIDED, identifier, prose
 from ib_lpo.data.preparation.filters.lengths import TOO_LONG_PROMPT
 from ib_lpo.data.preparation.filters.verifiable import REASON
-from ib_lpo.data.preparation.stage import Context, Outcome
+from ib_lpo.data.preparation.stage import Context
 from ib_lpo.data.sources import Row
 from ib_lpo.errors import UserError
 from ib_lpo.manifest import validate
-from ib_lpo.scoring.config import VerifierConfig
-from ib_lpo.scoring.verifier import Verifier
 from tests.system.tiny_policy import save_tokenizer
-
-
-@pytest.fixture(scope="module")
-def verifier():
-    made = Verifier(VerifierConfig())
-    yield made
-    made.close()
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +31,11 @@ def model(tmp_path_factory):
 def run(verifier, model, tmp_path):
     """Stage, questions and the `prepare` section to the outcome; checks that every candidate is accounted for."""
 
-    def run(stage: str, candidates: list[Candidate], benchmarks: dict[str, list[Row]] | None = None, **prepare) -> Outcome | None:
+    def run(stage: str, candidates: list[Candidate], benchmarks: dict[str, list[Row]] | None = None, reward: str = "math", **prepare):
         values = {"name": "t", "steps": 1, "model": {"path": str(model)}, "data": {"template": "{q}"}, "rollout": {"max_prompt_tokens": 30}}
-        manifest = validate(values | {"prepare": prepare})
-        context = Context(manifest=manifest, verifier=verifier, benchmarks=benchmarks or {}, folder=tmp_path)
+        manifest = validate(values | {"prepare": prepare, "verifier": {"reward": reward}})
+        grading = verifier if reward == "math" else None  # of another reward there is none to ask
+        context = Context(manifest=manifest, verifier=grading, benchmarks=benchmarks or {}, folder=tmp_path)
         outcome = FILTERS[stage](candidates, context)
         if outcome is not None:
             assert len(outcome.kept) + sum(outcome.dropped.values()) == len(candidates)
@@ -84,6 +76,11 @@ def test_contradictory_answers_take_all_with_them(run):
     outcome = run("duplicates", candidates("Q?", "q", "Q", "R", answers=["1", "1", "2", "3"]))
     assert [c.id for c in outcome.kept] == ["s/3"] and outcome.dropped == {CONTRADICTORY: 3}
     assert outcome.details["contradictory"][0]["answers"] == {"s/0": "1", "s/1": "1", "s/2": "2"}
+
+
+def test_answers_are_compared_as_mathematics_whatever_the_reward_is(run):
+    given = candidates("Q", "q", "R", "r", answers=["1/2", "0.5", "1", "2"])
+    assert [c.id for c in run("duplicates", given, reward="another:one").kept] == ["s/0"]
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -149,7 +146,7 @@ def _no_tokenizer(model):
     raise UserError("no tokenizer")
 
 
-LONG = " ".join(f"word{i}" for i in range(20))
+LONG = " ".join(f"word{chr(97 + i)}" for i in range(20))
 BENCHMARKS = {"one": [Row("b0", f"Please: {LONG}.", "1"), Row("b1", "2 + 2?", "4")], "two": [Row("c0", LONG, "1")]}
 
 
@@ -167,6 +164,20 @@ def test_overlap_is_dropped_or_reported(run):
     }
     example = next(one for one in report["one"]["examples"] if one["benchmark"] == "b0")
     assert (example["training"], example["in_common"]) == ("s/1", " ".join(LONG.split()[:13])) and 0.8 < example["share_of_ngrams"] < 1
+
+
+STOCK = "where m and n are relatively prime positive integers find the value of m plus n"
+
+
+def test_a_stock_phrase_is_reported_and_takes_no_question(run):
+    benchmark = {"one": [Row("b0", f"A frog jumps over many lilies on a pond every morning {STOCK}", "1")]}
+    given = candidates(f"Two circles meet at a point that lies far from both {STOCK}", "Nothing")
+    outcome = run("contamination", given, benchmark)
+    assert outcome.kept == given and not outcome.dropped and outcome.noted == {"share a phrase with one": 1}
+    report = outcome.details["benchmarks"]["one"]
+    assert (report["training_questions"], report["training_questions_below_min_share"]) == (0, 1)
+    assert 0 < report["examples"][0]["share_of_ngrams"] < 0.5
+    assert run("contamination", given, benchmark, contamination={"min_share": 0.0}).dropped == {"overlap with one": 1}
 
 
 def test_the_section_is_checked():

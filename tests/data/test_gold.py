@@ -6,8 +6,6 @@ from ib_lpo.data.config import DataConfig
 from ib_lpo.data.gold import gold_answers, without_bad_answers
 from ib_lpo.data.questions import QuestionSets
 from ib_lpo.data.sources import DataError
-from ib_lpo.scoring.config import VerifierConfig
-from ib_lpo.scoring.verifier import Verifier
 from ib_lpo.tree import Question
 
 GOOD = ["7", "\\frac{1}{2}", "x^2+1", "(1, 2]"]
@@ -23,10 +21,8 @@ def sets(train: list[str], held_out: list[str]) -> QuestionSets:
 
 
 @pytest.fixture(scope="module")
-def check():
-    verifier = Verifier(VerifierConfig())
-    yield verifier.check_gold
-    verifier.close()
+def check(verifier):
+    return verifier.check_gold
 
 
 def test_the_error_names_question_answer_and_fix(check):

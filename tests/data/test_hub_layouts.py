@@ -7,8 +7,6 @@ import pytest
 from ib_lpo.data.config import SourceConfig
 from ib_lpo.data.sources import DataError, Row, read_rows
 from ib_lpo.manifest import load
-from ib_lpo.scoring.config import VerifierConfig
-from ib_lpo.scoring.verifier import Verifier
 from tests.data.hub_layouts import DAPO_TEXTS, GSM8K, GSM8K_TEST, LAYOUTS, MATH, write_layout
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "data"
@@ -69,14 +67,10 @@ def test_the_other_splits_and_configurations(tmp_path):
     assert [row[1:] for row in train] == [(GSM8K[0]["question"], "7", GSM8K[0]["answer"])]
 
 
-def test_every_answer_can_be_judged_against():
-    verifier = Verifier(VerifierConfig())
-    try:
-        answers = [answer for rows in EXPECTED.values() for _, answer, _ in rows]
-        assert verifier.check_gold(answers) == []
-        assert verifier.grade([("so \\boxed{7, -1}", "$-1, 7$")])[0].reward == 1.0
-    finally:
-        verifier.close()
+def test_every_answer_can_be_judged_against(verifier):
+    answers = [answer for rows in EXPECTED.values() for _, answer, _ in rows]
+    assert verifier.check_gold(answers) == []
+    assert verifier.grade([("so \\boxed{7, -1}", "$-1, 7$")])[0].reward == 1.0
 
 
 @pytest.mark.parametrize(

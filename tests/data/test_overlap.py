@@ -53,3 +53,9 @@ def test_what_is_in_common_is_shown():
     shared = "the quick brown fox jumps over the lazy dog"
     (overlap,) = Overlaps({"k": f"See {shared} today."}, 9).of(f"Why did {shared} once more?")
     assert overlap.text == shared and overlap.share == 1 / 3
+
+
+@given(WORDS.map(" ".join), WORDS.map(" ".join), st.integers(2, 5))
+def test_both_have_the_same_share(one, other, n):
+    shares = [[overlap.share for overlap in Overlaps({"k": a}, n).of(b)] for a, b in ((one, other), (other, one))]
+    assert shares[0] == shares[1]

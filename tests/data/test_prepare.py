@@ -3,17 +3,21 @@
 import hashlib
 import json
 import shutil
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from ib_lpo.cli import app
 from ib_lpo.data.config import SourceConfig
 from ib_lpo.data.preparation import pass_rates
+from ib_lpo.data.preparation.candidates import Candidate
 from ib_lpo.data.preparation.pass_rates import RECORD
+from ib_lpo.data.preparation.stage import Context
 from ib_lpo.data.preparation.tallies import Record, Tally
 from ib_lpo.data.questions import load_questions
 from ib_lpo.data.sources import read_rows
@@ -43,15 +47,29 @@ def model(tmp_path_factory):
     return path
 
 
+def fill(folder: Path) -> Path:
+    """The questions and a tokenizer in `folder`."""
+    save_tokenizer(folder / "tokenizer")
+    (folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    (folder / "test.jsonl").write_text(json.dumps({"question": f"Remember that {LONG.lower()}...", "answer": "2"}) + "\n")
+    return folder
+
+
 @pytest.fixture
 def workplace(tmp_path, monkeypatch):
     """A directory with the questions, in which the command runs."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-    save_tokenizer(tmp_path / "tokenizer")
-    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
-    (tmp_path / "test.jsonl").write_text(json.dumps({"question": f"Remember that {LONG.lower()}...", "answer": "2"}) + "\n")
-    return tmp_path
+    return fill(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A directory in which the command ran, and what it printed; tests only read it."""
+    folder = fill(tmp_path_factory.mktemp("prepared"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("COLUMNS", "200")
+        return folder, prepare(manifest(folder))
 
 
 def manifest(folder: Path, **changes) -> Path:
@@ -84,8 +102,8 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_every_stage_counts_and_the_card_says_so(workplace):
-    out = prepare(manifest(workplace))
+def test_every_stage_counts_and_the_card_says_so(prepared):
+    workplace, out = prepared
     folder = workplace / "runs" / "p-data"
     rows = pq.read_table(folder / "questions.parquet").to_pylist()
     assert [row["id"] for row in rows] == ["train/a", "sums/0", "sums/1", "sums/2"]
@@ -111,22 +129,16 @@ def test_every_stage_counts_and_the_card_says_so(workplace):
     assert "contamination" in out and "4 questions written to runs/p-data/questions.parquet" in out
 
 
-def test_the_same_input_gives_the_same_bytes(workplace):
-    path = manifest(workplace)
-    folder = workplace / "runs" / "p-data"
-    prepare(path)
-    first = {file.name: sha256(file) for file in folder.iterdir()}
-    shutil.rmtree(folder)
-    prepare(path)
-    assert {file.name: sha256(file) for file in folder.iterdir()} == first
-    prepare(path, "prepare.sources.sums.seed=5")
-    assert sha256(folder / "questions.parquet") != first["questions.parquet"]
+def test_the_same_input_gives_the_same_bytes(prepared, workplace):
+    prepare(manifest(workplace))
+    first, again = ({file.name: sha256(file) for file in (folder / "runs" / "p-data").iterdir()} for folder in (prepared[0], workplace))
+    assert first == again and len(first) == 3
 
 
-def test_training_reads_what_is_written(workplace):
-    path = manifest(workplace)
-    prepare(path)
-    read = load(path)
+def test_training_reads_what_is_written(prepared, monkeypatch):
+    workplace, _ = prepared
+    monkeypatch.chdir(workplace)
+    read = load(workplace / "manifest.yaml")
     questions = load_questions(read.data.train, read.data, load_tokenizer(read.model), max_prompt_tokens=400)
     rows = pq.read_table(workplace / "runs" / "p-data" / "questions.parquet").to_pylist()
     assert [(q.id, q.text, q.answer) for q in questions] == [(row["id"], row["question"], row["answer"]) for row in rows]
@@ -134,7 +146,7 @@ def test_training_reads_what_is_written(workplace):
 
 def test_the_output_can_be_named_and_solutions_are_kept(workplace):
     sources = {"sums": {"name": "gsm_symbolic", "size": 2, "solution_column": "answer_cot"}}
-    path = manifest(workplace, prepare={"sources": sources, "out": "made/set.parquet", "lengths": None})
+    path = manifest(workplace, prepare={"sources": sources, "out": "made/set.parquet", "lengths": None, "verifiable": False})
     prepare(path)
     kept = SourceConfig(kind="file", path=Path("made/set.parquet"), id_column="id", solution_column="solution")
     assert [row[1:] for row in read_rows(kept)] == [row[1:] for row in read_rows(SourceConfig(**sources["sums"]))]
@@ -165,8 +177,24 @@ def test_a_record_survives_a_kill_but_not_nonsense(tmp_path):
         Record(path)
 
 
+@pytest.fixture
+def one_start(monkeypatch):
+    """The engines of the first call serve the later ones."""
+    started = []
+    with ExitStack() as stack:
+
+        @contextmanager
+        def serving(manifest, *, engines, start=pass_rates.serving):
+            if not started:
+                started.append(stack.enter_context(start(manifest, engines=engines)))
+            yield started[0]
+
+        monkeypatch.setattr(pass_rates, "serving", serving)
+        yield
+
+
 @pytest.mark.slow
-def test_pass_rates_are_measured_once(workplace, model, monkeypatch):
+def test_pass_rates_are_measured_once(workplace, model, one_start, monkeypatch):
     """The tiny policy boxes a digit from 0 to 3 at random: answers from there are solved now and then, others never."""
     questions = [{"question": f"{i}+{i}", "answer": str(i % 4 if i < 6 else 7)} for i in range(9)]
     (workplace / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in questions))
@@ -203,7 +231,40 @@ def test_pass_rates_are_measured_once(workplace, model, monkeypatch):
     assert set(asked) == {json.loads(line)["id"] for line in kept[6:]}
     assert len(record.read_text().splitlines()) == 9
 
-    asked.clear()
-    prepare(path, "prepare.difficulty.temperature=0.5", "prepare.difficulty.low=-1", "prepare.difficulty.high=2")
-    assert set(asked) == {f"q/{i}" for i in range(9)}
-    assert len(pq.read_table(folder / "questions.parquet")) == 9 and len(record.read_text().splitlines()) == 18
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "change",
+    [
+        "prepare.difficulty.temperature=0.5",
+        "prepare.difficulty.samples=3",
+        "prepare.difficulty.max_response_tokens=9",
+        "learner.dtype=bfloat16",
+        "verifier.deadline_s=1",
+        "verifier.memory_mb=99",
+        "data.template=Q {q}",
+        "seed=1",
+    ],
+)
+def test_what_pass_rates_depend_on_is_in_their_key(model, tmp_path, change):
+    assert not keys(model, tmp_path, change) & keys(model, tmp_path)
+    assert keys(model, tmp_path, "learner.lr=0.5", "prepare.difficulty.low=-1") == keys(model, tmp_path)
+
+
+@pytest.mark.slow
+def test_other_weights_under_the_same_embeddings_have_other_pass_rates(model, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(model, other)
+    assert keys(other, tmp_path) == keys(model, tmp_path)
+    weights = load_file(model / "model.safetensors")
+    weights["model.norm.weight"] *= 1.5
+    save_file(weights, other / "model.safetensors", {"format": "pt"})
+    assert not keys(other, tmp_path) & keys(model, tmp_path)
+
+
+def keys(model: Path, folder: Path, *overrides: str) -> set[str]:
+    """Keys of the pass rates of two questions."""
+    read = load(manifest(folder, model={"path": str(model)}), overrides)
+    context = Context(manifest=read, verifier=None, benchmarks={}, folder=folder)
+    candidates = [Candidate(id=f"q/{q}", source="q", question=q, answer="1", solution="") for q in ("1+1", "2+2")]
+    return {item.key for item in pass_rates._items(candidates, context)}

@@ -52,7 +52,7 @@ BAD_FILES = {
     "too few": ([GOOD], {"size": 2}, "size=2, but it has only 1 rows"),
     "no rows": ([GOOD], {"skip": 1}, "has no rows after skip=1"),
     "not JSON": (b'{"question": ', {}, "bad.jsonl:1: not JSON"),
-    "no text": (b"\xff\xfe\x00", {}, "cannot be read as .jsonl"),
+    "no text": (b"\xff\xfe\x00", {}, "bad.jsonl: not UTF-8"),
 }
 
 
@@ -98,8 +98,8 @@ def test_all_problems_are_told_at_once_benchmarks_included(capfd):
 
 
 def test_a_good_source_gets_as_far_as_the_model(capfd):
-    good = {"prepare": {"sources": {"s": {"kind": "file", "path": "good.jsonl"}}}}
-    said = refusal(capfd, **good)
+    good = {"sources": {"s": {"kind": "file", "path": "good.jsonl"}}, "verifiable": False, "language": None}
+    said = refusal(capfd, prepare=good)
     assert said.startswith("model.path='no-model-here': its tokenizer") and "prepare.lengths=null" in said and said.count("\n") == 1
 
 
@@ -111,11 +111,10 @@ def test_outputs_that_cannot_be(workplace, capfd):
 
 
 def test_nothing_left_says_which_stage_took_it(workplace, capfd):
-    (workplace / "bad.jsonl").write_text(json.dumps(GOOD | {"answer": "\\frac{"}) + "\n")
-    sections = source()
-    sections["prepare"]["lengths"] = None
-    said = refusal(capfd, **sections)
-    assert "no question is left: verifiable answer dropped 1;" in said and said.count("\n") == 1
+    good = {"kind": "file", "path": "good.jsonl"}
+    switches = {"lengths": None, "language": None, "verifiable": False}
+    said = refusal(capfd, prepare={"sources": {"s": good}} | switches, data={"held_out": good})
+    assert "no question is left: contamination dropped 1;" in said and said.count("\n") == 1
     assert not (workplace / "runs/p-data/questions.parquet").exists()
 
 

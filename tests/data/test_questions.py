@@ -83,6 +83,14 @@ def test_held_out_questions_are_not_trained_on(tokenizer):
     assert len(sets.held_out) == 12 and sets.overlap == 12 - len(sets.train) > 0
 
 
+def test_a_held_out_question_is_known_by_its_normalised_text(tokenizer, tmp_path):
+    for name, texts in {"train": ["What is $1 + 1$?", "Other"], "held": ["what is \\\\(1+1\\\\)"]}.items():
+        (tmp_path / f"{name}.jsonl").write_text("".join(f'{{"question": "{text}", "answer": "2"}}\n' for text in texts))
+    train, held_out = (SourceConfig(kind="file", path=tmp_path / f"{name}.jsonl") for name in ("train", "held"))
+    sets = load_sets(DataConfig(train=train, held_out=held_out, questions_per_step=1), tokenizer, max_prompt_tokens=200)
+    assert [question.text for question in sets.train] == ["Other"] and sets.overlap == 1
+
+
 def test_too_few_questions_for_a_step(tokenizer):
     held_out = SUMS.model_copy(update={"seed": 4})
     with pytest.raises(DataError, match="questions_per_step=8;"):

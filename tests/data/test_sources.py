@@ -1,13 +1,14 @@
 """Sources: the rows they give, and one clear line for everything that can be wrong with them."""
 
 import json
+import logging
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from ib_lpo.data.config import SourceConfig
-from ib_lpo.data.sources import DataError, read_rows
+from ib_lpo.data.sources import DataError, hub, read_rows
 from ib_lpo.data.sources.row import final_answer
 
 
@@ -91,7 +92,15 @@ def test_a_source_may_have_no_gold_answers(tmp_path):
         ([{"question": "x", "answer": "\\boxed{ }"}], {}, ["row 0", "'answer'"]),
         ([{"question": "x", "answer": "1", "uid": 5}] * 2, {"id_column": "uid"}, ["row 1", "'5'", "row 0"]),
         ([{"question": "x", "answer": "1"}], {"size": 2}, ["size=2", "1 rows"]),
-        ([], {}, ["question_column"]),
+        ([], {}, ["set.jsonl: has no rows; point"]),
+        ([{"question": ["x", "y"], "answer": "1"}], {}, ["row 0: question_column='question' is a list", "dotted path"]),
+        ([{"question": "x", "answer": {"value": 1}}], {}, ["row 0: answer_column='answer' is no text but has value", "dotted path"]),
+        ([{"question": "x", "answer": float("nan")}], {}, ["row 0 has an empty 'answer'"]),
+        (
+            [{"question": "x", "answer": "1"}, {"question": "half \ud800", "answer": "1"}],
+            {},
+            ["row 1: question_column=", "half a character"],
+        ),
     ],
 )
 def test_file_refusals(tmp_path, records, settings, words):
@@ -111,6 +120,19 @@ def test_unreadable_files(tmp_path):
     assert "set.jsonl:2" in refusal(SourceConfig(kind="file", path=tmp_path / "set.jsonl"))
     (tmp_path / "set.csv").write_text("question,answer\nWhat, then?,7\n")
     assert "set.csv:2: more cells than the header" in refusal(SourceConfig(kind="file", path=tmp_path / "set.csv"))
+
+
+def test_files_of_other_encodings_and_shapes(tmp_path):
+    source = SourceConfig(kind="file", path=tmp_path / "set.jsonl")
+    source.path.write_bytes('{"question": "é", "answer": "1"}'.encode("latin-1"))
+    assert "not UTF-8 (" in refusal(source) and "convert it" in refusal(source)
+    source.path.write_text('{"question": ' + "[" * 100_000 + "]" * 100_000 + "}\n")
+    assert "set.jsonl:1: nested too deeply" in refusal(source)
+    source.path.write_text('{"question": 1' + "0" * 5000 + "}\n")
+    assert "set.jsonl:1: not JSON" in refusal(source)
+    long = SourceConfig(kind="file", path=tmp_path / "long.csv")
+    long.path.write_text(f"question,answer\n{'x' * 200_000},1\n")
+    assert [len(row.question) for row in read_rows(long)] == [200_000]
 
 
 def test_line_separators_of_unicode_do_not_end_a_line_of_jsonl(tmp_path):
@@ -183,10 +205,23 @@ def test_solutions_of_the_hub_and_of_a_generator(hub_layout):
 
 
 def test_hub_refusals(hub_layout, tmp_path):
+    assert "split=train+test: there is no such" in refusal(SourceConfig(kind="hub", name=hub_layout, config="main", split="train+test"))
+    assert len(read_rows(SourceConfig(kind="hub", name=hub_layout, config="main", split="train[:2]+train[3:]"))) == 4
     assert "the splits are train" in refusal(SourceConfig(kind="hub", name=hub_layout, config="main", split="test"))
     assert "the configurations are main" in refusal(SourceConfig(kind="hub", name=hub_layout, config="extra"))
     assert "HF_HUB_OFFLINE" in refusal(SourceConfig(kind="hub", name="nobody/nothing"))
     assert "question, answer" in refusal(SourceConfig(kind="hub", name=hub_layout, config="main", answer_column="gold"))
+    (tmp_path / "scripted").mkdir()
+    (tmp_path / "scripted" / "scripted.py").write_text("")
+    said = refusal(SourceConfig(kind="hub", name=str(tmp_path / "scripted" / "scripted.py")))
+    assert "scripts are no longer supported" in said and "use kind=file" in said
+
+
+def test_the_hubs_client_says_nothing_of_its_own(capfd):
+    retries = logging.getLogger("huggingface_hub.utils._http")
+    with hub._quiet():
+        retries.error("Retrying in 8s")
+    assert capfd.readouterr().err == "" and retries.isEnabledFor(logging.ERROR)
 
 
 @pytest.mark.parametrize(

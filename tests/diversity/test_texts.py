@@ -72,16 +72,16 @@ def test_many_samples_are_judged_by_a_fixed_part_of_them():
     rng = np.random.default_rng(0)
     texts = [" ".join(rng.choice(list("abcdefgh"), 20)) for _ in range(40)]
     for distance in (self_bleu_distance, self_rouge_distance):
-        assert distance(texts, most=12) == distance(texts, most=12) != distance(texts)
-        assert distance(texts, most=40) == distance(texts)
+        assert distance(texts, most=12) == distance(texts, most=12) != distance(texts, most=40)
+        assert distance(texts, most=40) == distance(texts, most=64)
     assert self_rouge_distance(texts, most=12) == pytest.approx(self_rouge_distance(texts), abs=0.05)
-    assert self_bleu_distance(texts, most=12) > self_bleu_distance(texts) + 0.1  # fewer references match less
+    assert self_bleu_distance(texts, most=12) > self_bleu_distance(texts, most=40) + 0.1  # fewer references match less
 
 
-def test_256_long_responses_do_not_take_minutes():
+def test_many_long_responses_do_not_take_minutes():
     rng = np.random.default_rng(0)
     vocabulary = [f"w{i}" for i in range(500)]
     texts = [" ".join(rng.choice(vocabulary, 1000)) for _ in range(256)]
     began = time.process_time()
     assert 0 < self_rouge_distance(texts) < 1 and 0 < self_bleu_distance(texts) < 1
-    assert time.process_time() - began < 20  # the libraries' own loops take over ten minutes
+    assert time.process_time() - began < 10

@@ -53,7 +53,7 @@ def settings(source=None, **evaluation):
 @pytest.mark.parametrize(
     ("values", "complaint"),
     [
-        (settings({"answer_column": "gold"}), "evaluation.benchmarks.sums: good: answer_column='gold' is not a column"),
+        (settings({"answer_column": "gold"}), "evaluation.benchmarks.sums: good.jsonl: answer_column='gold' is not a column"),
         (settings({"path": "empty-answer.jsonl"}), "row 6 has an empty 'answer'"),
         (settings({"path": "twice.jsonl"}), "row 6 has the id 'q0' of row 0"),
         (settings({"path": "nowhere.jsonl"}), "evaluation.benchmarks.sums: nowhere.jsonl: no such file"),

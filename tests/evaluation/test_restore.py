@@ -11,10 +11,10 @@ from ib_lpo.errors import UserError
 from ib_lpo.fleet.config import ClusterConfig
 from ib_lpo.fleet.ray import RayFleet
 from ib_lpo.latent.injection import LatentMaps, MapShape
-from ib_lpo.latent.store import CvaeShape, save_latent, untrained_maps
+from ib_lpo.latent.store import CvaeShape, latent_digest, save_latent, untrained_maps
 from ib_lpo.learner.checkpoint import write_checkpoint
 from ib_lpo.learner.group import LearnerGroup
-from ib_lpo.learner.restore import restore
+from ib_lpo.learner.restore import require_checkpoint, restore
 from ib_lpo.manifest import dump
 from ib_lpo.policy.load import load_policy
 from tests.learner.tiny import forest, manifest, save_policy
@@ -56,7 +56,7 @@ def run(fleet, tmp_path_factory):
         (directory / "learner").mkdir()
         group.save(directory / "learner")
 
-    checkpoint = write_checkpoint(folder / "run" / "checkpoints", 2, save, {"step": 2}, keep=1)
+    checkpoint = write_checkpoint(folder / "run" / "checkpoints", 2, save, {"step": 2, "latent": latent_digest(settings)}, keep=1)
     return SimpleNamespace(manifest=settings, checkpoint=checkpoint, published=holder.call("tensors").result())
 
 
@@ -72,7 +72,7 @@ def named(policy, maps):
 def test_what_is_restored_is_what_was_published(run):
     policy, maps = parts(run.manifest)
     before = {name: tensor.detach().clone() for name, tensor in named(policy, maps).items()}
-    restore(policy, maps, run.checkpoint)
+    restore(policy, maps, run.checkpoint, run.manifest)
     found = named(policy, maps)
     assert found.keys() == run.published.keys()
     assert all(torch.equal(found[name], tensor) for name, tensor in run.published.items())
@@ -86,7 +86,7 @@ def test_what_is_restored_is_what_was_published(run):
 
 def test_the_policy_alone_and_in_a_shorter_type(run):
     policy = load_policy(run.manifest.model, dtype=torch.bfloat16, device="cpu")
-    restore(policy, None, run.checkpoint)
+    restore(policy, None, run.checkpoint, run.manifest)
     assert all(torch.equal(tensor, run.published[name].bfloat16()) for name, tensor in policy.named_parameters())
 
 
@@ -134,7 +134,7 @@ def test_what_cannot_be_restored_is_refused(run, tmp_path, spoil, complaint):
     policy, maps = parts(run.manifest)
     before = {name: tensor.detach().clone() for name, tensor in named(policy, maps).items()}
     with pytest.raises(UserError, match=complaint) as refused:
-        restore(policy, maps, spoil(run, tmp_path))
+        restore(policy, maps, spoil(run, tmp_path), run.manifest)
     assert "\n" not in str(refused.value)
     assert all(torch.equal(tensor, before[name]) for name, tensor in named(policy, maps).items())
 
@@ -143,4 +143,25 @@ def test_maps_of_another_shape_are_refused(run):
     policy, _ = parts(run.manifest)
     other = manifest(run.manifest.model.path, ranks=2, latent={"dim": 4})
     with pytest.raises(UserError, match=r"maps\.kv has shape .*, the model needs .*; use the `model` and `latent` sections"):
-        restore(policy, LatentMaps(MapShape.of(policy.config, other.latent)), run.checkpoint)
+        restore(policy, LatentMaps(MapShape.of(policy.config, other.latent)), run.checkpoint, run.manifest)
+
+
+def test_a_run_with_another_revision_or_latent_is_refused(run, tmp_path):
+    model, latent = run.manifest.model, run.manifest.latent
+    other = tmp_path / "latent"
+    shutil.copytree(latent.weights, other)
+    (other / "latent.safetensors").write_bytes(b"other weights")
+    for update, complaint in (
+        (
+            {"model": model.model_copy(update={"revision": "v2"})},
+            r"model\.revision='v2': .* was trained with None; set model",
+        ),
+        ({"latent": latent.model_copy(update={"dim": 4})}, r"latent\.dim=4: .* was trained with"),
+        ({"latent": latent.model_copy(update={"psa": latent.psa.model_copy(update={"tau": 3.0})})}, r"latent\.psa\.tau=3\.0: "),
+        ({"latent": latent.model_copy(update={"weights": other})}, r"latent\.weights=.* was trained with another latent; name that one"),
+    ):
+        with pytest.raises(UserError, match=complaint) as refused:
+            require_checkpoint(run.checkpoint, run.manifest.model_copy(update=update))
+        assert "\n" not in str(refused.value)
+    plain = run.manifest.model_copy(update={"latent": latent.model_copy(update={"kind": "none", "dim": 4})})
+    require_checkpoint(run.checkpoint, plain)

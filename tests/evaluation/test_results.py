@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -16,7 +17,8 @@ from ib_lpo.evaluation.record import Record
 from ib_lpo.evaluation.results import shown, write_results
 from ib_lpo.evaluation.summary import summarise
 from ib_lpo.manifest import load, validate
-from ib_lpo.scoring.answer_classes import merged
+from ib_lpo.scoring.answer_classes import MOST_COMPARISONS, classed, comparing, merged
+from ib_lpo.scoring.config import VerifierConfig
 from ib_lpo.scoring.grades import CORRECT, NO_ANSWER, WRONG
 from ib_lpo.tree import Question, Status, Verdict
 
@@ -79,7 +81,7 @@ def grade(items):
 def test_outcomes_hold_verdicts_and_one_spelling_per_answer():
     texts = [["\\boxed{4.0}", "\\boxed{3.0}", "none", "\\boxed{3}"], ["\\boxed{5}"] * 4]
     statuses = [[Status.FINISHED] * 3 + [Status.TRUNCATED]] * 2
-    first, second = outcomes(QUESTIONS, texts, [[1, 2, 3, 4]] * 2, statuses, grade)
+    first, second = outcomes(QUESTIONS, texts, [[1, 2, 3, 4]] * 2, statuses, grade, grade)
     assert [s.verdict for s in first.samples] == [Verdict.WRONG, Verdict.CORRECT, Verdict.NO_ANSWER, Verdict.CORRECT]
     assert [s.answer for s in first.samples] == ["4.0", "3.0", None, "3"]
     assert [s.answer_class for s in first.samples] == ["4.0", "3.0", None, "3.0"]
@@ -95,7 +97,38 @@ def test_the_verifier_is_not_asked_about_different_integers():
         return grade(items)
 
     assert merged([["3", "4", "03", None, "3.0"], ["7"]], counted) == [["3", "4", "3", None, "3"], ["7"]]
-    assert all("4" not in pair[0] or "." in pair[1] for pair in asked) and len(asked) == 4
+    assert sorted(asked) == [("\\boxed{03}", "3"), ("\\boxed{3.0}", "3")]
+
+
+def test_answers_are_compared_with_one_of_each_class_and_only_so_often():
+    asked = []
+
+    def alike(items):
+        asked.extend(items)
+        return [CORRECT if text[7] == gold[0] else WRONG for text, gold in items]
+
+    first = [f"{letter}{i}" for i in range(3) for letter in "xyz"]
+    many = [f"{chr(1000 + i)}" for i in range(200)]
+    (small, large), left = classed([first, many], alike)
+    assert small == ["x0", "y0", "z0"] * 3 and large == many
+    assert left[0] == 0 and len([gold for _, gold in asked if gold in first]) == 8 + 5 + 2
+    done = 200 - left[1]
+    assert sum(199 - i for i in range(done)) <= MOST_COMPARISONS < sum(199 - i for i in range(done + 1))
+
+
+def test_a_reward_of_the_users_does_not_say_which_answers_are_the_same():
+    def always(items):
+        return [CORRECT] * len(items)
+
+    answers = [["4", "x+5", "5+x"]]
+    with comparing(VerifierConfig(), always) as compare:
+        assert merged(answers, compare) == [["4", "4", "4"]]
+    with comparing(VerifierConfig(reward="json:loads"), always) as compare:
+        assert merged(answers, compare) == [["4", "x+5", "x+5"]]
+
+
+def without_texts(found):
+    return replace(found, samples=[replace(sample, text="") for sample in found.samples])
 
 
 def test_a_record_keeps_what_was_finished(tmp_path):
@@ -104,9 +137,12 @@ def test_a_record_keeps_what_was_finished(tmp_path):
     with (tmp_path / "samples" / "sums.jsonl").open("a") as file:
         file.write('{"question": "a", "sam')
     again = Record(tmp_path, BENCHMARK)
-    assert (again.left, again.outcomes(), again.done) == ([QUESTIONS[0]], [FOUND[1]], {"b"})
+    first, second = map(without_texts, FOUND)
+    assert (again.left, again.outcomes(), again.done) == ([QUESTIONS[0]], [second], {"b"})
     again.add(FOUND[0])
-    assert Record(tmp_path, BENCHMARK).outcomes() == FOUND
+    assert again.outcomes() == Record(tmp_path, BENCHMARK).outcomes() == [first, second]
+    lines = (tmp_path / "samples" / "sums.jsonl").read_text().splitlines()
+    assert [json.loads(line)["samples"][0]["text"] for line in lines] == ["t", "t"]
     with pytest.raises(ValueError, match="question a twice"):
         again.add(FOUND[0])
 
@@ -172,6 +208,8 @@ def test_training_questions_of_a_benchmark_are_left_out():
     settings = validate({"name": "t", "steps": 1, "model": {"path": "m"}, "data": {"questions_per_step": 2}})
     kept = without_benchmarks(sets, [BENCHMARK], settings)
     assert ([q.id for q in kept.train], kept.overlap) == (["c", "d"], 3)
+    spelt = replace(QUESTIONS[1], id="B", text="Text  $b$.")
+    assert [q.id for q in without_benchmarks(sets._replace(train=[spelt, *sets.train]), [BENCHMARK], settings).train] == ["c", "d"]
     with pytest.raises(DataError, match="0 of 1 questions are left after removing those of the benchmarks"):
         without_benchmarks(sets._replace(train=[question("b")]), [BENCHMARK], settings)
 

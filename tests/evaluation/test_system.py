@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from ib_lpo.errors import UserError
 from ib_lpo.evaluation.evaluate import evaluate
 from ib_lpo.manifest import load
 from ib_lpo.tracking import read_metrics
@@ -35,10 +36,10 @@ def manifest(folder, name, **evaluation):
     return write_manifest(folder, name=name, evaluation={"benchmarks": BENCHMARKS, "samples": 8} | evaluation)
 
 
-def evaluated(folder, name, *overrides):
+def evaluated(folder, name, *overrides, resume=False):
     """Results, of an evaluation in this process."""
     with contextlib.chdir(folder):
-        evaluate(load(f"{name}.yaml", [*LOCAL, *overrides]))
+        evaluate(load(f"{name}.yaml", [*LOCAL, *overrides]), resume=resume)
     return json.loads((folder / "runs" / f"{name}-eval" / "results.json").read_text())
 
 
@@ -70,8 +71,8 @@ def test_results_are_those_of_the_samples(folder, whole):
 
 def test_killed_and_resumed_gives_the_numbers_of_an_uninterrupted_one(folder, whole):
     path = manifest(folder, "killed", temperature=1.0)
-    arguments = (*LOCAL, "rollout.max_running=4")
-    process = start(folder, path, *arguments, command=("eval",))
+    arguments = ("rollout.max_running=4",)
+    process = start(folder, path, *LOCAL, *arguments, command=("eval",))
     record, deadline = folder / "runs" / "killed-eval" / "samples" / "sums.jsonl", time.monotonic() + 300
     while (not record.exists() or not record.read_text()) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -82,12 +83,23 @@ def test_killed_and_resumed_gives_the_numbers_of_an_uninterrupted_one(folder, wh
     assert not (folder / "runs" / "killed-eval" / "results.json").exists()
     with record.open("a") as file:
         file.write('{"question": "half of a li')
-    code, output = finish(start(folder, path, *arguments, "--resume", "evaluation.temperature=0.5", command=("eval",)))
-    assert code == 2 and "evaluation: was temperature 1.0, is now 0.5; resume with the recorded value" in output
-    train(folder, path, *arguments, "--resume", "evaluation.resamples=1000", command=("eval",))
+    weights = folder / "runs" / "killed-eval" / "weights.json"
+    ours = weights.read_text()
+    weights.write_text(ours.replace(json.loads(ours)["model.path"], "0" * 64))
+    with pytest.raises(UserError, match=r"model\.path: other weights than those sampled so far"):
+        evaluated(folder, "killed", *arguments, resume=True)
+    weights.write_text(ours)
+    for change, complaint in (
+        ("evaluation.temperature=0.5", "temperature 1.0, is now 0.5"),
+        ("verifier.memory_mb=256", "memory_mb 512, is"),
+    ):
+        with pytest.raises(UserError, match=complaint):
+            evaluated(folder, "killed", *arguments, change, resume=True)
+    another = 'evaluation.benchmarks.more={"source": {"kind": "file", "path": "bench.jsonl", "size": 2}}'
+    again = evaluated(folder, "killed", *arguments, "evaluation.resamples=1000", another, resume=True)
+    assert again["benchmarks"]["more"]["questions"] == 2
     now = samples(folder, "killed")
     assert {id: now[id] for id in kept} == kept and now == samples(folder, "whole")
-    again = json.loads((folder / "runs" / "killed-eval" / "results.json").read_text())
     means = [{name: e["mean"] for name, e in one["benchmarks"]["sums"]["estimates"].items()} for one in (again, whole)]
     assert means[0] == means[1]
 
@@ -122,9 +134,9 @@ def test_evaluation_changes_nothing_else_and_resumes_exactly(folder, trained):
 
 def test_other_training_questions_cannot_be_resumed(folder, trained):
     """A benchmark that takes questions away from training."""
-    shutil.copytree(folder / "runs" / "trained", folder / "runs" / "taken")
+    shutil.copytree(folder / "runs" / "trained", folder / "taken" / "trained")
     sums = BENCHMARKS | {"taken": {"source": {"kind": "file", "path": "train.jsonl", "size": 3}}}
-    path = write_manifest(folder, name="taken", evaluation={"benchmarks": sums, "every": 1, "samples": 4})
+    path = write_manifest(folder, name="trained", runs_dir="taken", evaluation={"benchmarks": sums, "every": 1, "samples": 4})
     code, output = finish(start(folder, path, *LOCAL, "steps=3", "checkpoint.every=1", "--resume"))
     assert code == 2 and "data.train: after leaving out what is held out or in a benchmark" in output
 

@@ -12,9 +12,11 @@ from ib_lpo.tree import Failure, FailureMode, Fork, IbScore, Label, Question, Ro
 from ib_lpo.tree_store import write_trees
 
 STEPS, TREES = 6, 12
+DEEP_TREE = (STEPS, TREES - 1)  # step and index
 TAU = 8.0
 NASTY = "</script><script>window.hurt = 1</script><img src=x onerror='window.hurt = 1'><b>bold</b>"
 UNICODE = "été 中文 🙂 done"
+TEMPLATE = "Question: {q}\n\n<b>Answer</b>: "
 NEEDLE = "aardvark"  # in one response of one tree
 
 
@@ -39,6 +41,7 @@ def manifest(folder: Path, **values) -> Manifest:
             "steps": STEPS,
             "runs_dir": str(folder),
             "model": {"path": str(folder / "model")},
+            "data": {"template": TEMPLATE},
             "branching": {"branches": 3},
             "latent": {"dim": 4, "psa": {"tau": TAU, "layers": 2}},
             "rollout": {"max_response_tokens": 512},
@@ -48,14 +51,17 @@ def manifest(folder: Path, **values) -> Manifest:
 
 
 def make_run(folder: Path, **values) -> Path:
-    """Write everything under `folder` and return the run directory."""
+    """Write everything under `folder` and return the run directory. Tree `DEEP_TREE` is that of deep_tree."""
+    from tests.report.deep_tree import deep_tree
+
     tokenizer = save_model(folder / "model")
     run = folder / "made"
     run.mkdir()
     (run / "manifest.yaml").write_text(dump(manifest(folder, **values)))
     (run / "metrics.jsonl").write_text("".join(json.dumps(metrics(step)) + "\n" for step in range(STEPS + 1)))
     for step in range(1, STEPS + 1):
-        trees = [make_tree(step, index, tokenizer) for index in range(TREES)]
+        trees = [make_tree(step, index, tokenizer) for index in range(TREES - (step == STEPS))]
+        trees += [deep_tree(tokenizer)] * (step == STEPS)
         write_trees(run / "trees" / f"step-{step:06d}.parquet", trees, step, decode=tokenizer.decode)
     return run
 
@@ -125,19 +131,23 @@ def trajectory(tree, name, ids, rng, verdict, parent=None, at=0) -> Trajectory:
         cached_tokens=16,
         verdict=verdict,
         reward=None if verdict is Verdict.UNVERIFIABLE else float(verdict is Verdict.CORRECT),
-        ib=IbScore(
-            estimator="pmi",
-            relevance=0.123,
-            compression=0.456,
-            relevance_z=0.5,
-            compression_z=-0.25,
-            score=float(rng.normal()),
-            profile_at=(0, whole // 2, whole),
-            profile=(0.0, 0.4, -0.2),
-        ),
+        ib=made_score(rng, whole),
         failures=(drift,) if name == "r0/b2" else (),
         advantage=None if verdict is Verdict.UNVERIFIABLE else 0.5,
         label=Label.ROOT,
+    )
+
+
+def made_score(rng: np.random.Generator, tokens: int, score: float | None = None) -> IbScore:
+    return IbScore(
+        estimator="pmi",
+        relevance=0.123,
+        compression=0.456,
+        relevance_z=0.5,
+        compression_z=-0.25,
+        score=float(rng.normal()) if score is None else score,
+        profile_at=(0, tokens // 2, tokens),
+        profile=(0.0, 0.4, -0.2),
     )
 
 

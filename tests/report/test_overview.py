@@ -26,6 +26,7 @@ def test_settings_that_differ_stand_beside_their_defaults(run):
     grouped = settings(RunDirectory(run).manifest)
     changed = {setting.key: (setting.value, setting.default) for keys in grouped.values() for setting in keys if setting.changed}
     assert changed["latent.psa.tau"] == ("8.0", "256.0") and changed["latent.psa.layers"] == ("2", "4")
+    assert changed["data.template"][0] == '"Question: {q}\\n\\n<b>Answer</b>: "'
     assert "learner.lr" not in changed and "seed" in {setting.key for setting in grouped["run"]}
 
 
@@ -80,6 +81,10 @@ def test_what_is_missing_is_one_line(tmp_path):
     run = make_run(tmp_path)
     with pytest.raises(UserError, match="cannot be written"):
         write_report(run, run / "metrics.jsonl" / "report.html")
+    (tmp_path / "model" / "config.json").unlink()
+    with pytest.raises(UserError, match=r"config\.json"):
+        write_report(run)
+    assert not (run / "report.html").exists()
     shutil.rmtree(tmp_path / "model")
     with pytest.raises(UserError, match="tokenizer"):
         write_report(run)

@@ -45,3 +45,11 @@ def test_a_damaged_file_is_one_line(tmp_path):
     with pytest.raises(UserError, match=r"step-000003.parquet: .* damaged") as caught:
         sample_trees(RunDirectory(run), 10)
     assert "\n" not in str(caught.value)
+
+
+def test_trees_of_steps_without_a_line_are_leftovers(tmp_path):
+    run = make_run(tmp_path)
+    lines = (run / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (run / "metrics.jsonl").write_text("".join(lines[:4]))
+    sample = sample_trees(RunDirectory(run), 1000)
+    assert list(sample.chosen) == [1, 2, 3] and sample.total == 3 * TREES

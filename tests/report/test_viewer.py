@@ -2,6 +2,7 @@
 
 import math
 import re
+import shutil
 
 import pytest
 from playwright.sync_api import expect
@@ -9,7 +10,7 @@ from playwright.sync_api import expect
 from ib_lpo.report.report import write_report
 from ib_lpo.run_directory import RunDirectory
 from ib_lpo.tree import Status, Verdict
-from tests.report.made_run import NASTY, NEEDLE, STEPS, TAU, TREES, UNICODE
+from tests.report.made_run import NASTY, NEEDLE, STEPS, TAU, TREES, UNICODE, make_run
 
 ALL = STEPS * TREES
 
@@ -92,7 +93,8 @@ def test_an_opened_trajectory_shows_its_numbers(visit, trees):
         return f"{value:.{digits}f}".replace("-", "\u2212")
 
     assert facts["S_IB"] == written(branch.ib.score, 2) and facts["rank"] == f"{branch.rank} of 3 siblings"
-    assert facts["I(r;a), relevance"] == "0.123 nats" and facts["I(q;r), compression"] == "0.456 nats"
+    assert facts["I(r;a)"] == "0.123 nats per answer token"
+    assert facts["I(q;r)"] == "0.456 nats per reference token"
     assert facts["advantage"] == "+0.500" and facts["reward"] == written(branch.reward, 2)
     assert facts["fork"] == f"token {branch.fork.position} of r0" and facts["entropy there"] == written(branch.fork.entropy, 3) + " nats"
     assert facts["policy version"] == "7" and facts["cached prompt tokens"] == "16"
@@ -121,7 +123,8 @@ def test_tokens_carry_entropy_gate_fork_and_evidence(visit, trees):
     tokens.nth(shared + 3).hover()
     tip = page.locator("#tip").inner_text()
     assert f"token {shared + 3}" in tip and f"gate \N{GREEK SMALL LETTER GAMMA}(3) = {math.exp(-3 / TAU):.3f}" in tip
-    assert f"entropy {branch.entropies[3]:.3f} nats" in tip and f"log-prob \u2212{-branch.logprobs[3]:.3f} nats" in tip
+    assert f"entropy {branch.entropies[3]:.3f} nats, at temperature 1\n" in tip
+    assert f"log-prob \u2212{-branch.logprobs[3]:.3f} nats, at temperature 0.9\n" in tip
     assert page.locator(".tokens .t.special").all_inner_texts() == ["<|end|>"]
 
 
@@ -139,6 +142,8 @@ def test_a_click_in_the_drawing_opens_and_the_address_keeps_it(visit, trees):
     expect(page.locator(".item[aria-selected=true] .id")).to_have_text("q-6-1")
     page.evaluate("location.hash = '#trees?step=99&tree=1'")
     expect(page.locator("#tree")).to_contain_text("Tree 1 of step 99 is not among")
+    page.evaluate("location.hash = '#trees?step=1%'")
+    expect(page.locator("#tree")).to_contain_text("Tree 0 of step 1% is not among")
 
 
 def test_keys_move_through_trees_and_trajectories(visit):
@@ -172,3 +177,18 @@ def test_a_sampled_report_says_so(visit, run, tmp_path):
     page = visit("#trees", path=write_report(run, tmp_path / "small.html", most_trees=7))
     expect(page.locator("#count")).to_have_text(f"7 of {ALL} trees in this report")
     assert page.locator(".item").count() == 7
+
+
+def test_a_run_without_trees_says_so(visit, tmp_path):
+    made = make_run(tmp_path)
+    shutil.rmtree(made / "trees")
+    page = visit("#trees", path=write_report(made))
+    expect(page.locator("#tree")).to_have_text("This run has no trees on disk yet.")
+    page.keyboard.press("l")
+
+
+def test_the_frame_of_a_fork_is_never_torn(visit):
+    page = visit("#trees?step=2&tree=4&trajectory=r0/b1")
+    fork = page.locator(".tokens .t.fork:not(.line)")
+    fork.evaluate("(token) => { token.textContent = ' word'.repeat(60); }")  # longer than a line
+    assert fork.evaluate("(token) => token.getClientRects().length") == 1

@@ -25,15 +25,14 @@ from ib_lpo.analysis.compare.measures import (
 )
 from ib_lpo.analysis.compare.tables import csv_rows, markdown, shown, shown_manifests
 from ib_lpo.analysis.failures.rows import COLUMNS as SCORED_COLUMNS
-from ib_lpo.analysis.failures.rows import scored
+from ib_lpo.analysis.failures.rows import compared, scored
 from ib_lpo.analysis.figures import write_csv
 from ib_lpo.analysis.runs.directories import Runs, open_runs, recorded_steps, results_folder, rows_of, tenth, unequal
+from ib_lpo.analysis.runs.intervals import FEW
 from ib_lpo.analysis.runs.questions import question_means
 from ib_lpo.errors import UserError
 from ib_lpo.progress import say
 from ib_lpo.run_directory import RunDirectory
-
-_FEW = 20
 
 
 def analyze(paths: list[Path], out: Path | None) -> Path:
@@ -45,12 +44,12 @@ def analyze(paths: list[Path], out: Path | None) -> Path:
     units = {label: _units(label, run, final) for label, run in runs.items()}
     first = next(iter(units))
     found = {label: _cells(run, common[-1], units[label], None if label == first else units[first]) for label, run in runs.items()}
-    notes = _notes(steps, common, final, found)
+    notes = [*_notes(steps, common, final, found), f"Roots per question: {_roots(runs)}."]
     different = differing({label: run.manifest.model_dump(mode="json") for label, run in runs.items()})
-    folder = results_folder(paths, out)
-    write_csv(folder / "compare.csv", *csv_rows(found))
-    (folder / "compare.md").write_text(markdown(found, different, notes), encoding="utf-8")
-    draw_compare(found, (final[0], final[-1]), folder / "compare.png")
+    with results_folder(paths, out) as folder:
+        write_csv(folder / "compare.csv", *csv_rows(found))
+        (folder / "compare.md").write_text(markdown(found, different, notes), encoding="utf-8")
+        draw_compare(found, (final[0], final[-1]), _roots(runs), folder / "compare.png")
     _print(runs, found, different, notes)
     say(f"written to {folder}: compare.md, compare.csv, compare.png")
     return folder
@@ -70,7 +69,14 @@ def _units(label: str, run: RunDirectory, steps: Sequence[int]) -> dict[str, Uni
     if run.manifest.ib.estimator == "none":
         return trained
     below = run.manifest.ib.failures.below
-    return trained | failure_units(one for step, rows in rows_of(label, run, steps, SCORED_COLUMNS) for one in scored(step, rows, below))
+    return trained | failure_units(
+        compared([one for step, rows in rows_of(label, run, steps, SCORED_COLUMNS) for one in scored(step, rows, below)])
+    )
+
+
+def _roots(runs: Runs) -> str:
+    """A question's mean is the noisier, the fewer roots it is of."""
+    return ", ".join(f"{label} {run.manifest.branching.roots}" for label, run in runs.items())
 
 
 def _cells(run: RunDirectory, last: int, units: dict[str, Units], first: dict[str, Units] | None) -> Cells:
@@ -97,13 +103,16 @@ def _notes(steps: dict[str, list[int]], common: Sequence[int], final: Sequence[i
         "The best of several held-out checks is above what that policy would get on other questions.",
     ]
     fewest = min((cell.questions for cells in found.values() for cell in cells.values() if cell.questions), default=0)
-    if 0 < fewest < _FEW:
-        notes.append(f"Some intervals rest on as few as {fewest} questions: bootstrap intervals of under {_FEW} are too narrow.")
+    if 0 < fewest < FEW:
+        notes.append(
+            f"Some intervals rest on as few as {fewest} questions: of under {FEW} they are Student's, and only rough. Where all questions "
+            "have the same value there is none."
+        )
     if note := unequal(steps):
         notes.append(f"{note[0].upper()}{note[1:]}; they are compared up to step {common[-1]}.")
     differences = sum(cell.difference is not None for cells in found.values() for cell in cells.values())
     if differences:
-        notes.append(f"Of {differences} paired differences about {differences / 20:.1g} would exclude 0 by chance.")
+        notes.append(f"Of {differences} paired differences some exclude 0 by chance, and none says how much another seed would change.")
     elif len(found) > 1:
         notes.append("No paired differences: the runs did not train on the same questions in the same steps.")
     return notes
@@ -115,4 +124,4 @@ def _print(runs: Runs, found: dict[str, Cells], different: dict[str, list[str]],
         console.print(shown_manifests(different, list(runs)) if different else "the manifests differ in nothing but their names")
     console.print(shown(found))
     for note in notes:
-        console.print(note)
+        console.print(note, markup=False)

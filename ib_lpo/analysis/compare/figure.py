@@ -9,6 +9,7 @@ from ib_lpo.analysis.compare.measures import Cell, Cells
 from ib_lpo.analysis.compare.tables import compared_measures, measures
 from ib_lpo.analysis.figures import pyplot, save
 from ib_lpo.analysis.runs.colours import colours
+from ib_lpo.analysis.runs.intervals import INTERVALS
 
 _COLUMNS = 4
 _LEFT_OUT = (
@@ -18,16 +19,17 @@ _LEFT_OUT = (
     "truncated share: branches",
     "response tokens: branches",
 )
-Interval = tuple[float, float, float]
+Interval = tuple[float, float | None, float | None]
 
 
-def draw_compare(found: Mapping[str, Cells], steps: tuple[int, int], out: Path) -> None:
-    """The measures with an interval; `steps`: first and last of those that the trees were read of."""
+def draw_compare(found: Mapping[str, Cells], steps: tuple[int, int], roots: str, out: Path) -> None:
+    """The measures with an interval; `steps`: first and last of those that the trees were read of; `roots`: how many each run samples."""
     colour_of = colours(found)
     panels = [(measure, _values(found, measure), False) for measure in _with_interval(found)]
     panels += [
         (f"{measure}\ndifference from {next(iter(found))}", _differences(found, measure), True)
         for measure in _drawn(compared_measures(found))
+        if any(interval[1] is not None for interval, _ in _differences(found, measure).values())
     ]
     rows = max(1, -(-len(panels) // _COLUMNS))
     size = (14, rows * (1.3 + 0.3 * len(found)) + 0.5)
@@ -40,7 +42,9 @@ def draw_compare(found: Mapping[str, Cells], steps: tuple[int, int], out: Path) 
     for panel in grid.flat[len(panels) :]:
         panel.set_axis_off()
     figure.suptitle(
-        f"Mean and 95 % interval; training: steps {steps[0]} to {steps[1]}; n: questions; differences: of paired questions", fontsize=9
+        f"Means and {INTERVALS}; none where all are alike. Training: steps {steps[0]} to {steps[1]}; n: questions, of differences: pairs.\n"
+        f"Roots per question: {roots}. Intervals say nothing about other seeds",
+        fontsize=9,
     )
     save(figure, out)
 
@@ -63,7 +67,7 @@ def _values(found: Mapping[str, Cells], measure: str) -> dict[str, tuple[Interva
 
 def _differences(found: Mapping[str, Cells], measure: str) -> dict[str, tuple[Interval, int | None]]:
     cells = {label: of[measure] for label, of in found.items() if measure in of and of[measure].difference is not None}
-    return {label: ((d.mean, d.low, d.high), cell.questions) for label, cell in cells.items() if (d := cell.difference) is not None}
+    return {label: ((d.mean, d.low, d.high), cell.pairs) for label, cell in cells.items() if (d := cell.difference) is not None}
 
 
 def _draw(panel: Any, intervals: Mapping[str, tuple[Interval, int | None]], colour_of: dict[str, str]) -> None:

@@ -10,14 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ib_lpo.analysis.bootstrap import Estimate
-from ib_lpo.analysis.failures.rows import KINDS, NOT_LOW, Scored
-from ib_lpo.analysis.runs.intervals import over_questions, wilson
-from ib_lpo.analysis.runs.questions import QuestionMeans
+from ib_lpo.analysis.failures.rows import KINDS, LOW, NOT_LOW, Scores, Unit, Units, of_questions, shares
+from ib_lpo.analysis.runs.intervals import ANY, SHARE, over_questions, wilson
+from ib_lpo.analysis.runs.questions import WITHIN, QuestionMeans
+from ib_lpo.bootstrap import Estimate
 
-Unit = tuple[int, str]
-"""A step and the id of a question in it."""
-Units = dict[Unit, float]
 _TRAINED = {
     "reward": "training reward",
     "accuracy": "training accuracy (of verifiable)",
@@ -27,6 +24,9 @@ _TRAINED = {
     "entropy": "mean token entropy, nats",
 }
 _TOTALS = {"forks": "grow/forks", "sampled tokens": "grow/tokens"}
+_SHARE = "{}, share of scored"
+_FAILURES = {_SHARE.format("low S_IB"): LOW} | {_SHARE.format(kind.replace("_", " ")): kind for kind in KINDS if kind != NOT_LOW}
+_WITHIN = {title: WITHIN.get(name, ANY) for name, title in _TRAINED.items()} | dict.fromkeys(_FAILURES, SHARE)
 _OUTSIDE = ("held_out", "evaluation", "eval", "checkpoint")  # phases that are no part of a training step
 
 
@@ -37,8 +37,9 @@ class Cell:
     value: float
     low: float | None = None  # 95 % interval; None where no question's own value is on disk
     high: float | None = None
-    questions: int | None = None  # the interval rests on so many, each step's counted
+    questions: int | None = None  # the interval rests on so many; one that came in several steps counts once
     difference: Estimate | None = None  # from the first run, of paired questions
+    pairs: int | None = None  # the difference rests on so many questions
 
 
 Cells = dict[str, Cell]
@@ -50,38 +51,34 @@ def trained_units(means: Iterable[QuestionMeans]) -> dict[str, Units]:
     found: dict[str, dict[Unit, list[float]]] = {}
     for one in means:
         for name, title in _TRAINED.items():
-            unit = one.step, "\n".join(one.question)
+            unit: Unit = one.step, "\n".join(one.question)
             found.setdefault(f"{title}: {one.group}", {}).setdefault(unit, []).append(getattr(one, name))
     return {measure: {unit: float(np.mean(values)) for unit, values in of.items()} for measure, of in found.items()}
 
 
-def failure_units(everyone: Iterable[Scored]) -> dict[str, Units]:
-    """Share of a question's scored trajectories that are low, and that show each mode."""
-    found: dict[str, dict[Unit, list[bool]]] = {}
-    for one in everyone:
-        kinds = {"low S_IB": one.low} | {kind.replace("_", " "): kind in one.kinds for kind in KINDS if kind != NOT_LOW}
-        for kind, shows in kinds.items():
-            found.setdefault(f"{kind}, share of scored", {}).setdefault((one.step, one.question), []).append(shows)
-    return {measure: {unit: float(np.mean(values)) for unit, values in of.items()} for measure, of in found.items()}
+def failure_units(scores: Scores) -> dict[str, Units]:
+    """Share of a question's scored branches (or roots, where nothing else has a score) that are low, and that show each mode."""
+    if not scores.members:
+        return {}
+    return {f"{title}: {scores.group}": shares(scores.members, kind) for title, kind in _FAILURES.items()}
 
 
 def cells_of(units: Mapping[str, Units], first: Mapping[str, Units] | None) -> Cells:
     """Means over questions, and paired differences from the run that `first` is of."""
     found: Cells = {}
     for measure, of in units.items():
-        estimate = over_questions(list(of.values()))
+        values = of_questions(of)
+        estimate = over_questions(values, _WITHIN.get(measure.rpartition(":")[0], ANY))
         if estimate is not None:
-            count = sum(value == value for value in of.values())
-            cell = Cell(value=estimate.mean, low=estimate.low, high=estimate.high, questions=count)
-            found[measure] = cell if first is None else replace(cell, difference=paired(of, first.get(measure, {})))
+            cell = Cell(value=estimate.mean, low=estimate.low, high=estimate.high, questions=len(values))
+            pairs = [] if first is None else differences(of, first.get(measure, {}))
+            found[measure] = replace(cell, difference=over_questions(pairs), pairs=len(pairs) or None)
     return found
 
 
-def paired(values: Units, base: Units) -> Estimate | None:
-    """Mean difference over the questions, when they are the same ones in the same steps; None when they are not."""
-    if values.keys() != base.keys():
-        return None
-    return over_questions([values[unit] - base[unit] for unit in values])
+def differences(values: Units, base: Units) -> list[float]:
+    """Of every question, its mean difference over the steps; none when they are not the same questions in the same steps."""
+    return of_questions({unit: values[unit] - base[unit] for unit in values}) if values.keys() == base.keys() else []
 
 
 def held_out_cells(lines: Sequence[Mapping[str, Any]], samples: int) -> Cells:

@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich import get_console
+from rich.markup import escape
 from rich.table import Table
 
 from ib_lpo.analysis.dynamics.figure import draw_dynamics
 from ib_lpo.analysis.dynamics.points import MEASURES, as_rows, in_steps, logged_points, trained_points
 from ib_lpo.analysis.figures import write_csv
 from ib_lpo.analysis.runs.directories import open_runs, recorded_steps, results_folder, tenth, unequal, window_of
+from ib_lpo.analysis.runs.intervals import shown
 from ib_lpo.analysis.runs.questions import QuestionMeans, question_means
 from ib_lpo.progress import say
 
@@ -30,9 +32,9 @@ def analyze(paths: list[Path], out: Path | None) -> Path:
         means = question_means(label, run, steps[label])
         points += trained_points(label, means, window) + logged_points(label, run.metrics(), run.manifest)
         _fill(table, label, means, steps[label])
-    folder = results_folder(paths, out)
-    write_csv(folder / "dynamics.csv", *as_rows(points))
-    draw_dynamics(points, window, folder / "dynamics.png")
+    with results_folder(paths, out) as folder:
+        write_csv(folder / "dynamics.csv", *as_rows(points))
+        draw_dynamics(points, window, folder / "dynamics.png")
     if note := unequal(steps):
         say(note)
     get_console().print(table)
@@ -51,5 +53,5 @@ def _fill(table: Table, label: str, means: Sequence[QuestionMeans], steps: Seque
     for measure in MEASURES:
         for group in dict.fromkeys(m.group for m in means):
             ends = (in_steps(means, of, group, measure) for of in (steps[:count], steps[-count:]))
-            table.add_row(label, measure, group, *("-" if e is None else f"{e.mean:.3g} [{e.low:.3g}, {e.high:.3g}]" for e in ends))
+            table.add_row(escape(label), measure, group, *(shown(e) for e in ends))
     table.add_section()

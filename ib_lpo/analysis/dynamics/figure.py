@@ -5,11 +5,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.lines import Line2D
 
 from ib_lpo.analysis.dynamics.points import HELD_OUT, MEASURES, Point
 from ib_lpo.analysis.figures import pyplot, save
 from ib_lpo.analysis.runs.colours import colours, legend_lines
+from ib_lpo.analysis.runs.intervals import INTERVALS
 from ib_lpo.analysis.runs.questions import GROUPS
 
 _COLUMNS = 3
@@ -55,18 +57,18 @@ def _draw(panel: Any, points: Sequence[Point], colour_of: dict[str, str]) -> Non
         steps, colour = [p.step for p in line], colour_of[run]
         panel.plot(steps, [p.smooth for p in line], _STYLES.get(group, "-"), color=colour, lw=1.8)
         panel.plot(steps, [p.value for p in line], "o", color=colour, ms=2.5, alpha=0.35 if group in GROUPS else 1.0)
-        if group == "branches" or line[0].low is None:
-            continue
-        panel.fill_between(steps, [p.low for p in line], [p.high for p in line], color=colour, alpha=0.10, lw=0)
+        if group != "branches":
+            low, high = (np.array(ends, dtype=np.float64) for ends in zip(*((p.low, p.high) for p in line), strict=True))
+            panel.fill_between(steps, low, high, color=colour, alpha=0.10, lw=0)
+            panel.vlines(steps, low, high, color=colour, alpha=0.15, lw=1)
 
 
 def _caption(points: Sequence[Point], window: int) -> str:
     """What is drawn, and of how many questions."""
     questions = _range([p.questions for p in points if p.group == "roots"])
-    text = (
-        f"Points: single steps, {questions} questions each; lines: mean over {window} steps; bands: 95 % bootstrap intervals over questions"
-    )
-    text += ", roots only" if any(p.group == "branches" for p in points) else ""
+    lines = f"lines: mean over {window} steps" if window > 1 else "lines are not smoothed"
+    roots = " of roots" if any(p.group == "branches" for p in points) else ""
+    text = f"Points: single steps, {questions} questions each; {lines}.\nBands of single steps{roots}: {INTERVALS}"
     held_out = [p.questions for p in points if p.group == HELD_OUT]
     return text + (f".\nHeld-out: {_range(held_out)} questions, Wilson intervals, not smoothed" if held_out else "")
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from ib_lpo.analysis.bootstrap import Estimate
 from ib_lpo.analysis.runs.directories import smoothed
-from ib_lpo.analysis.runs.intervals import over_questions, wilson
-from ib_lpo.analysis.runs.questions import QuestionMeans
+from ib_lpo.analysis.runs.intervals import over_questions, per_question, wilson
+from ib_lpo.analysis.runs.questions import WITHIN, QuestionMeans
+from ib_lpo.bootstrap import Estimate
 from ib_lpo.manifest import Manifest
 
 MEASURES = {
@@ -32,7 +32,7 @@ class Point:
     measure: str  # of MEASURES, or the last part of an `eval/` metric
     group: str  # roots, branches, held_out, or the name of a benchmark
     value: float
-    low: float | None  # 95 % interval over questions; None where no question's own value is on disk
+    low: float | None  # 95 % interval over questions; None where there is none (intervals.py), or no question's own value is on disk
     high: float | None
     questions: int | None
     smooth: float  # mean of the steps around it
@@ -42,7 +42,7 @@ def trained_points(label: str, means: Sequence[QuestionMeans], window: int) -> l
     """Every measure of every step, of roots and of branches; a step without the group, or the measure, has no point."""
     found = []
     for (group, measure), by_step in _by_step(means).items():
-        estimates = {step: (over_questions(values), sum(v == v for v in values)) for step, values in by_step.items()}
+        estimates = {step: (over_questions(values, WITHIN[measure]), sum(v == v for v in values)) for step, values in by_step.items()}
         known = {step: (estimate, count) for step, (estimate, count) in estimates.items() if estimate is not None}
         smooth = smoothed({step: estimate.mean for step, (estimate, _) in known.items()}, window)
         found += [_point(label, step, measure, group, e, count, smooth[step]) for step, (e, count) in known.items()]
@@ -68,9 +68,10 @@ def as_rows(points: Sequence[Point]) -> tuple[list[str], list[list[Any]]]:
 
 
 def in_steps(means: Sequence[QuestionMeans], steps: Sequence[int], group: str, measure: str) -> Estimate | None:
-    """A measure over all questions of some steps."""
+    """A measure over the questions of some steps."""
     chosen = set(steps)
-    return over_questions([getattr(m, measure) for m in means if m.step in chosen and m.group == group])
+    values = per_question((m.question, getattr(m, measure)) for m in means if m.step in chosen and m.group == group)
+    return over_questions(values, WITHIN[measure])
 
 
 def _by_step(means: Sequence[QuestionMeans]) -> dict[tuple[str, str], dict[int, list[float]]]:

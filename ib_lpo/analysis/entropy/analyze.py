@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rich import get_console
+from rich.markup import escape
 from rich.table import Table
 
 from ib_lpo.analysis.entropy.counts import COLUMNS, RunEntropies, histogram_rows, of_step, step_rows
@@ -27,10 +28,10 @@ def analyze(paths: list[Path], out: Path | None) -> Path:
     runs = open_runs(paths)
     steps = {label: recorded_steps(run) for label, run in runs.items()}
     found = {label: _entropies(label, run, steps[label]) for label, run in runs.items()}
-    folder = results_folder(paths, out)
-    write_csv(folder / "entropy.csv", *histogram_rows(found))
-    write_csv(folder / "entropy_steps.csv", *step_rows(found))
-    draw_entropy(found, folder / "entropy.png")
+    with results_folder(paths, out) as folder:
+        write_csv(folder / "entropy.csv", *histogram_rows(found))
+        write_csv(folder / "entropy_steps.csv", *step_rows(found))
+        draw_entropy(found, folder / "entropy.png")
     if note := unequal(steps):
         say(note)
     get_console().print(_table(found))
@@ -58,6 +59,6 @@ def _table(runs: Mapping[str, RunEntropies]) -> Table:
             forks = f"{pool.forks.mean():.3f}" if pool.forks.size else "-"
             span = f"{part}: {pool.steps[0]}-{pool.steps[1]}"
             row = (f"{pool.tokens:,}", f"{pool.mean:.3f}", f"{run.floor:g}", f"{pool.above_share:.1%}", f"{pool.forks.size:,}", forks)
-            table.add_row(label, span, *row)
+            table.add_row(escape(label), span, *row)
         table.add_section()
     return table

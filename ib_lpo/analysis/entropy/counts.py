@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from ib_lpo.analysis.runs.directories import tenth
+from ib_lpo.analysis.runs.intervals import AMOUNT, numbers, over_questions
+from ib_lpo.bootstrap import Estimate
 
-COLUMNS = ("tree", "parent", "entropies", "fork")
+COLUMNS = ("question_id", "tree", "parent", "entropies", "fork")
 _LOW, _HIGH, _PER_DECADE = -4, 1.2, 5  # 1e-4 to 16 nats, above ln of any vocabulary
 EDGES = np.concatenate([[0.0], np.logspace(_LOW, _HIGH, round((_HIGH - _LOW) * _PER_DECADE) + 1)])
 """float64 [B + 1], nats; bin b holds EDGES[b] <= H < EDGES[b + 1], the first one all below 1e-4."""
@@ -27,12 +29,17 @@ class StepEntropies:
     counts: np.ndarray  # int64 [B], root tokens
     total: float  # sum over root tokens, nats
     above: int  # root tokens of at least the floor
-    question_means: list[float]  # nats, of the root tokens of each question
+    question_means: dict[str, float]  # nats, of the root tokens of each question, by its id
     forks: list[float]  # nats, once per fork
 
     @property
     def tokens(self) -> int:
         return int(self.counts.sum())
+
+    @property
+    def over_questions(self) -> Estimate | None:
+        """Mean over questions, nats, with its interval."""
+        return over_questions(list(self.question_means.values()), AMOUNT)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,6 +50,7 @@ class Pool:
     counts: np.ndarray  # int64 [B]
     total: float
     above: int
+    questions: int  # one that came in several steps counts once
     forks: np.ndarray = field(default_factory=lambda: np.zeros(0))  # float64 [F], nats
 
     @property
@@ -77,19 +85,19 @@ def count(values: np.ndarray) -> np.ndarray:
 
 def of_step(step: int, rows: Sequence[dict[str, Any]], floor: float) -> StepEntropies:
     """The entropies of one step's trajectories, which hold COLUMNS."""
-    by_tree: dict[int, list[np.ndarray]] = {}
+    of_roots: dict[str, list[np.ndarray]] = {}
     for row in rows:
         if row["parent"] is None:
-            by_tree.setdefault(row["tree"], []).append(row["entropies"])
-    questions = [np.concatenate(of).astype(np.float64) for of in by_tree.values()]
-    tokens = np.concatenate([*questions, np.zeros(0)])
+            of_roots.setdefault(row["question_id"], []).append(row["entropies"])
+    questions = {question: np.concatenate(of).astype(np.float64) for question, of in of_roots.items()}
+    tokens = np.concatenate([*questions.values(), np.zeros(0)])
     forks = {(row["tree"], row["parent"], row["fork"].position): row["fork"].entropy for row in rows if row["fork"] is not None}
     return StepEntropies(
         step=step,
         counts=count(tokens),
         total=float(tokens.sum()),
         above=int((tokens >= floor).sum()),
-        question_means=[float(of.mean()) for of in questions if of.size],
+        question_means={question: float(of.mean()) for question, of in questions.items() if of.size},
         forks=list(forks.values()),
     )
 
@@ -102,6 +110,7 @@ def pooled(steps: Iterable[StepEntropies]) -> Pool:
         counts=np.sum([one.counts for one in of], axis=0),
         total=sum(one.total for one in of),
         above=sum(one.above for one in of),
+        questions=len({question for one in of for question in one.question_means}),
         forks=np.array([entropy for one in of for entropy in one.forks]),
     )
 
@@ -139,9 +148,11 @@ def histogram_rows(runs: Mapping[str, RunEntropies]) -> tuple[list[str], list[li
 def step_rows(runs: Mapping[str, RunEntropies]) -> tuple[list[str], list[list[Any]]]:
     """Header and rows of entropy_steps.csv; nats."""
     header = ["run", "step", "root_tokens", "mean", "floor", "share_above_floor", "forks", "mean_at_forks"]
+    header += ["questions", "question_mean", "low", "high"]
     return header, [[label, one.step, one.tokens, *_step(one, run.floor)] for label, run in runs.items() for one in run.steps]
 
 
 def _step(one: StepEntropies, floor: float) -> list[Any]:
     mean, above = one.total / max(1, one.tokens), one.above / max(1, one.tokens)
-    return [f"{mean:.6g}", f"{floor:g}", f"{above:.6g}", len(one.forks), f"{np.mean(one.forks):.6g}" if one.forks else ""]
+    forks = [len(one.forks), f"{np.mean(one.forks):.6g}" if one.forks else ""]
+    return [f"{mean:.6g}", f"{floor:g}", f"{above:.6g}", *forks, len(one.question_means), *numbers(one.over_questions)]

@@ -11,7 +11,7 @@ from ib_lpo.analysis.entropy.counts import EDGES, RunEntropies, count
 from ib_lpo.analysis.figures import pyplot, save
 from ib_lpo.analysis.runs.colours import colours, legend_lines
 from ib_lpo.analysis.runs.directories import smoothed, window_of
-from ib_lpo.analysis.runs.intervals import over_questions
+from ib_lpo.analysis.runs.intervals import INTERVALS
 
 _LEFT = EDGES[1] ** 2 / EDGES[2]  # the first bin, open downwards, is drawn as wide as the others
 _DRAWN = np.concatenate([[_LEFT], EDGES[1:]])
@@ -44,30 +44,30 @@ def _exceeding(panel: Any, runs: Mapping[str, RunEntropies], colour_of: dict[str
         for part, style in (("early", "--"), ("late", "-")):
             alpha = 0.65 if part == "early" else 1.0
             panel.plot(EDGES[1:], run.parts[part].exceeding[1:], style, color=colour_of[label], lw=1.6, alpha=alpha)
-    for floor in sorted({run.floor for run in runs.values()}):
+    floors = sorted({run.floor for run in runs.values()})
+    for floor in floors:
         panel.axvline(floor, color="#444444", lw=1, ls=":")
-        box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
-        place = {"xycoords": ("data", "axes fraction"), "rotation": 90, "ha": "center", "va": "top"}
-        panel.annotate(f"branching.floor {floor:g}", (floor, 0.98), **place, fontsize=8, bbox=box)
     _entropy_axis(panel)
     panel.set_ylabel("share of tokens")
     panel.set_ylim(bottom=0)
-    panel.set_title("share of tokens of at least this entropy", fontsize=10)
+    named = ", ".join(f"{floor:g}" for floor in floors)
+    panel.set_title(f"share of tokens of at least this entropy (dotted: branching.floor {named})", fontsize=10)
 
 
 def _steps(panel: Any, runs: Mapping[str, RunEntropies], colour_of: dict[str, str]) -> None:
     for label, run in runs.items():
-        estimates = {one.step: over_questions(one.question_means) for one in run.steps}
+        estimates = {one.step: one.over_questions for one in run.steps}
         known = {step: e for step, e in estimates.items() if e is not None}
         smooth = smoothed({step: e.mean for step, e in known.items()}, window_of(known))
         steps, colour = list(known), colour_of[label]
         panel.plot(steps, list(smooth.values()), color=colour, lw=1.8)
         panel.plot(steps, [e.mean for e in known.values()], "o", color=colour, ms=2.5, alpha=0.35)
-        panel.fill_between(steps, [e.low for e in known.values()], [e.high for e in known.values()], color=colour, alpha=0.1, lw=0)
+        low, high = (np.array([getattr(e, end) for e in known.values()], dtype=np.float64) for end in ("low", "high"))
+        panel.fill_between(steps, low, high, color=colour, alpha=0.1, lw=0)
     panel.set_xlabel("step")
     panel.set_ylabel("mean token entropy, nats")
     panel.set_ylim(bottom=0)
-    panel.set_title("mean over a step's questions, with 95 % intervals", fontsize=10)
+    panel.set_title("mean over a step's questions, with intervals", fontsize=10)
 
 
 def _forks(panel: Any, runs: Mapping[str, RunEntropies], colour_of: dict[str, str]) -> None:
@@ -88,9 +88,11 @@ def _entropy_axis(panel: Any) -> None:
 
 
 def _caption(runs: Mapping[str, RunEntropies]) -> str:
-    shown = [(label, run.parts) for label, run in runs.items()]
-    counts = [
-        f"{label}: {parts['all'].tokens:,} tokens of roots in {len(runs[label].steps)} steps, {parts['all'].forks.size:,} forks"
-        for label, parts in shown
-    ]
-    return "Tokens of roots only; early and late are a tenth of the steps each.\n" + "; ".join(counts)
+    counts = [f"{label}: {_counts(run)}" for label, run in runs.items()]
+    head = "Tokens of roots only; early and late are a tenth of the steps each, and need not be of the same questions."
+    return "\n".join([head, *counts, f"Bands: {INTERVALS}"])
+
+
+def _counts(run: RunEntropies) -> str:
+    parts = [f"{part} {pool.tokens:,} tokens of {pool.questions} questions" for part, pool in run.parts.items()]
+    return f"{', '.join(parts)} ({len(run.steps)} steps); {run.parts['all'].forks.size:,} forks"

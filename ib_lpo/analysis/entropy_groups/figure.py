@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
+from rich.markup import escape
 from rich.table import Table
 
 from ib_lpo.analysis.entropy_groups.measures import MEASURES, Row, difference
@@ -75,16 +76,16 @@ def table_of(rows: Sequence[Row], groups: Sequence[str]) -> Table:
     for head in HEADS.values():
         table.add_column(head, justify="right", no_wrap=True)
     apart = difference(groups)
-    table.title = f"continuations of the same roots, means over roots\n*: the 95 % interval of {apart} excludes 0"
+    table.title = f"continuations of the same roots, means over roots\n*: the 95 % interval of {escape(apart)} excludes 0"
     table.caption = "; ".join(f"{head}: {MEASURES[name][0]}" for name, head in HEADS.items())
     for group in groups:
         cells = _cells(rows, group)
         for strategy, of in cells.items():
-            table.add_row(group, strategy, *(f"{of[name].estimate.mean:.2f}" if name in of else "-" for name in HEADS))
-        table.add_row(group, "range", *(_range(cells, name) for name in HEADS), style="bold")
+            table.add_row(escape(group), escape(strategy), *(f"{of[name].estimate.mean:.2f}" if name in of else "-" for name in HEADS))
+        table.add_row(escape(group), "range", *(_range(cells, name) for name in HEADS), style="bold")
         table.add_section()
     for strategy, of in _cells(rows, apart).items():
-        table.add_row(apart, strategy, *(_signed(of[name]) if name in of else "-" for name in HEADS))
+        table.add_row(escape(apart), escape(strategy), *(_signed(of[name]) if name in of else "-" for name in HEADS))
     return table
 
 

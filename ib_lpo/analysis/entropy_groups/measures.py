@@ -7,8 +7,8 @@ from itertools import combinations
 import numpy as np
 
 from ib_lpo import seeds
-from ib_lpo.analysis.bootstrap import Estimate, bootstrap
 from ib_lpo.analysis.latent.effects import Branch
+from ib_lpo.bootstrap import Estimate, bootstrap
 from ib_lpo.diversity import measures as diversity
 from ib_lpo.diversity.ngrams import distinct, ngrams
 from ib_lpo.latent.encoders import PrefixEncoder

@@ -1,12 +1,14 @@
 """`ib-lpo analyze failures`: what goes wrong in a run's trajectories of low S_IB (method.md section 2), with examples.
 
-<out>/failures.png   modes over steps, S_IB, reward, length, place of the evidence
-<out>/failures.csv   a row per low trajectory
-<out>/failures.md    the clearest examples of each mode, the evidence marked
+<out>/failures.png           modes over steps, S_IB, reward, length, place of the evidence
+<out>/failures_summary.csv   the figure's numbers
+<out>/failures.csv           a row per low trajectory
+<out>/failures.md            the clearest examples of each mode, the evidence marked
 """
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich import get_console
@@ -14,9 +16,11 @@ from rich.table import Table
 
 from ib_lpo.analysis.failures.examples import CLOSE, FORK, OPEN, SHOWN, choose, entry, evidence_of, marked, rule
 from ib_lpo.analysis.failures.figure import draw_failures
-from ib_lpo.analysis.failures.rows import COLUMNS, KINDS, Scored, by_question, csv_rows, scored
+from ib_lpo.analysis.failures.rows import COLUMNS, Scored, Scores, compared, csv_rows, scored
+from ib_lpo.analysis.failures.summary import Kind, summarised, summary_rows
 from ib_lpo.analysis.figures import write_csv
 from ib_lpo.analysis.runs.directories import open_runs, recorded_steps, results_folder, rows_of
+from ib_lpo.analysis.runs.intervals import INTERVALS, shown
 from ib_lpo.errors import UserError
 from ib_lpo.progress import say
 from ib_lpo.run_directory import RunDirectory
@@ -36,16 +40,34 @@ def analyze(path: Path, out: Path | None) -> Path:
             f"{path}: its trajectories have no S_IB (ib.estimator=none), so none of them is low; analyze a run with an estimator"
         )
     decode = _decoder(run)
-    everyone = [one for step, rows in rows_of(label, run, steps, COLUMNS) for one in scored(step, rows, below)]
-    if not everyone:
+    scores = compared([one for step, rows in rows_of(label, run, steps, COLUMNS) for one in scored(step, rows, below)])
+    if not scores.members:
         raise UserError(f"{path}: no trajectory of its trees has an S_IB; analyze a run whose ib.estimator was on")
-    folder = results_folder([path], out)
-    write_csv(folder / "failures.csv", *csv_rows(everyone))
-    draw_failures(everyone, label, below, folder / "failures.png")
-    (folder / "failures.md").write_text(_page(label, run, everyone, decode), encoding="utf-8")
-    get_console().print(_table(everyone, below))
-    say(f"written to {folder}: failures.png, failures.csv, failures.md")
+    kinds, about = summarised(scores), _about(label, scores, below)
+    page = _page(label, about, _examples(run, scores.members, decode))
+    with results_folder([path], out) as folder:
+        write_csv(folder / "failures.csv", *csv_rows(scores.members))
+        write_csv(folder / "failures_summary.csv", *summary_rows(kinds, scores.group))
+        caption = f"{about}\nMeans over questions; bars: {INTERVALS}"
+        draw_failures(kinds, caption, below, folder / "failures.png")
+        (folder / "failures.md").write_text(page, encoding="utf-8")
+    get_console().print(_table(kinds, scores, below))
+    say(about)
+    say(f"written to {folder}: failures.png, failures_summary.csv, failures.csv, failures.md")
     return folder
+
+
+def _about(label: str, scores: Scores, below: float) -> str:
+    low, questions = sum(one.low for one in scores.members), len({one.question for one in scores.members})
+    parts = [
+        f"{label}: {low:,} of {len(scores.members):,} scored {scores.group} of {questions} questions are low (S_IB < {below:g})",
+        "one that shows two modes counts for both",
+    ]
+    if scores.roots:
+        parts.append(f"{scores.roots:,} roots, ranked among themselves, are left out")
+    if scores.unusable:
+        parts.append(f"{scores.unusable:,} trajectories whose S_IB is no finite number are left out")
+    return "; ".join(parts)
 
 
 def _decoder(run: RunDirectory) -> Decode:
@@ -58,35 +80,45 @@ def _decoder(run: RunDirectory) -> Decode:
         raise UserError(f"{run.path}: marking examples needs the tokenizer of the run's model; {error}") from None
 
 
-def _page(label: str, run: RunDirectory, everyone: Sequence[Scored], decode: Decode) -> str:
-    below = run.manifest.ib.failures.below
+def _page(label: str, about: str, sections: Sequence[str]) -> str:
     parts = [
         f"# Failure modes of {label}",
-        f"Low: S_IB under {below:g}. Per mode at most {EXAMPLES} examples, one per question, by the rule in its heading; nothing is "
-        f"picked by hand. {OPEN} and {CLOSE} enclose the evidence, {FORK} is where a branch leaves its parent.",
+        f"{about}. Per mode at most {EXAMPLES} examples, one per question, by the rule in its heading; nothing is picked by hand. {OPEN} "
+        f"and {CLOSE} enclose the evidence, {FORK} is where a branch leaves its parent.",
     ]
-    for kind in SHOWN:
+    return "\n\n".join([*parts, *sections]) + "\n"
+
+
+def _examples(run: RunDirectory, everyone: Sequence[Scored], decode: Decode) -> list[str]:
+    """A heading per mode, and its examples; every step's file is read once."""
+    chosen = {kind: choose(everyone, kind, EXAMPLES) for kind in SHOWN}
+    asked = {(one.step, one.tree, one.id) for of in chosen.values() for one in of}
+    rows = {
+        (step, row["tree"], row["id"]): row
+        for step in sorted({step for step, _, _ in asked})
+        for row in run.rows(step, _TEXT)
+        if (step, row["tree"], row["id"]) in asked
+    }
+    parts = []
+    for kind, of in chosen.items():
         found = sum(kind in one.kinds for one in everyone)
         parts.append(f"## {kind.replace('_', ' ')}: {found:,} trajectories; shown: {rule(kind)}")
-        parts += [_example(run, one, kind, decode) for one in choose(everyone, kind, EXAMPLES)] or ["None."]
-    return "\n\n".join(parts) + "\n"
+        parts += [_example(one, rows[one.step, one.tree, one.id], kind, decode) for one in of] or ["None."]
+    return parts
 
 
-def _example(run: RunDirectory, one: Scored, kind: str, decode: Decode) -> str:
-    row = next(row for row in run.rows(one.step, _TEXT) if (row["tree"], row["id"]) == (one.tree, one.id))
+def _example(one: Scored, row: dict[str, Any], kind: str, decode: Decode) -> str:
     response = np.concatenate([row["prefix_ids"], row["token_ids"]])
     text = marked(response, row["prefix_ids"].size, evidence_of(one, kind), decode)
     return entry(one, kind, row["question_text"], row["question_answer"], text)
 
 
-def _table(everyone: Sequence[Scored], below: float) -> Table:
-    table = Table("kind", "trajectories", "share", "reward", "response tokens", "mean S_IB", title_justify="left")
-    table.title = f"scored trajectories; low: S_IB < {below:g}; means over questions [95 % interval]"
-    for kind in KINDS:
-        members = [one for one in everyone if kind in one.kinds]
-        if members:
-            values = (by_question(everyone, kind, value) for value in ("reward", "response_tokens"))
-            shown = ("-" if e is None else f"{e.mean:.3g} [{e.low:.3g}, {e.high:.3g}]" for e in values)
-            score = np.mean([one.ib.score for one in members])
-            table.add_row(kind.replace("_", " "), f"{len(members):,}", f"{len(members) / len(everyone):.1%}", *shown, f"{score:+.2f}")
+def _table(kinds: Sequence[Kind], scores: Scores, below: float) -> Table:
+    table = Table("kind", "n", "questions", "share", "reward", "tokens", "S_IB", title_justify="left")
+    table.title = (
+        f"scored {scores.group}; low: S_IB < {below:g}; means over questions [95 % interval]\nn: trajectories; tokens: of the response"
+    )
+    for kind in kinds:
+        values = (kind.share, *(kind.means[value] for value in ("reward", "response_tokens", "score")))
+        table.add_row(kind.name.replace("_", " "), f"{kind.trajectories:,}", f"{kind.questions:,}", *(shown(e) for e in values))
     return table

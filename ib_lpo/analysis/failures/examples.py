@@ -26,6 +26,9 @@ _MEASURES = {
     FailureMode.REPETITIVE_LOOP: "compresses to {:.2f} of its bytes",
     FailureMode.LOGICAL_DRIFT: "drop of I(r;a) {:.3f} nats per answer token",
 }
+_PER_ANSWER_TOKEN = ("nats per answer token", "nats per reference token")
+_UNITS = {"pmi": _PER_ANSWER_TOKEN, "rate": _PER_ANSWER_TOKEN, "advantage_entropy": ("nats times reward", "nats")}
+"""Of relevance and compression, by estimator; others: nats."""
 SHOWN = (*map(str, FailureMode), UNEXPLAINED)
 
 
@@ -58,10 +61,11 @@ def marked(response_ids: np.ndarray, prefix_length: int, evidence: Failure | Non
 def entry(one: Scored, kind: str, question: str, answer: str, text: str) -> str:
     """An example as Markdown."""
     failure = evidence_of(one, kind)
+    relevance, compression = _UNITS.get(one.ib.estimator, ("nats", "nats"))
     lines = [
         f"### step {one.step}, `{one.id}`: {one.verdict or 'not graded'}{'' if np.isnan(one.reward) else f', reward {one.reward:g}'}",
-        f"S_IB {one.ib.score:+.3f}: I(r;a) {one.ib.relevance:+.3f} nats (z {one.ib.relevance_z:+.2f}), "
-        f"I(q;r) {one.ib.compression:+.3f} nats (z {one.ib.compression_z:+.2f}). {one.response_tokens} tokens, {one.status}.",
+        f"S_IB {one.ib.score:+.3f}: I(r;a) {one.ib.relevance:+.3f} {relevance} (z {one.ib.relevance_z:+.2f}), "
+        f"I(q;r) {one.ib.compression:+.3f} {compression} (z {one.ib.compression_z:+.2f}). {one.response_tokens} tokens, {one.status}.",
     ]
     if failure is not None:
         measured = _MEASURES[failure.mode].format(failure.measure)

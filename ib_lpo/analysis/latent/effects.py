@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ib_lpo import seeds
-from ib_lpo.analysis.bootstrap import Estimate, bootstrap
 from ib_lpo.analysis.latent.forks import StudiedFork
+from ib_lpo.bootstrap import Estimate, bootstrap
 from ib_lpo.diversity.answers import answer_entropy
 from ib_lpo.diversity.embeddings import pairwise_distance
 from ib_lpo.diversity.ngrams import distinct, ngrams

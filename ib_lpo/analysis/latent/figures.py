@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ib_lpo.analysis.bootstrap import Estimate
 from ib_lpo.analysis.figures import pyplot, save, write_csv
 from ib_lpo.analysis.latent.attention import AttentionEffect
 from ib_lpo.analysis.latent.effects import MEASURES
+from ib_lpo.bootstrap import Estimate
 
 _DRAWN = ("distance", "distinct_4", "answer_entropy", "accuracy")
 

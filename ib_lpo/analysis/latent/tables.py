@@ -3,12 +3,14 @@
 import csv
 from pathlib import Path
 
+from rich.markup import escape
 from rich.table import Table
 
-from ib_lpo.analysis.bootstrap import Estimate
 from ib_lpo.analysis.latent.attention import AttentionEffect
 from ib_lpo.analysis.latent.effects import MEASURES, Branch
 from ib_lpo.analysis.latent.variants import CONTROL, MEAN
+from ib_lpo.analysis.markdown import table as table_of
+from ib_lpo.bootstrap import Estimate
 
 Effects = dict[str, dict[str, Estimate]]
 """By variant, then by measure; the base of the comparison first, with its own means."""
@@ -31,14 +33,14 @@ def append_branches(out: Path, variant: str, forks: list[list[Branch]]) -> None:
 def markdown(of_control: Effects, of_mean: Effects, attention: dict[str, AttentionEffect], reports: dict[str, dict]) -> str:
     """All tables of a study."""
     tests = sum(len(of) for effects in (of_control, of_mean) for of in list(effects.values())[1:])
-    fits = _table(["injection", *_FIT], [[name, *(_number(report[key]) for key in _FIT)] for name, report in reports.items()])
+    fits = table_of(["injection", *_FIT], [[name, *(_number(report[key]) for key in _FIT)] for name, report in reports.items()])
     moved = [[name, _slot_mass(e), f"{e.moved.mean():.4f}", f"{e.moved.max():.4f}"] for name, e in attention.items()]
     columns = ["injection", "mass on the slots, injected layers", "attention moved, all layers", "largest head"]
     counted = f"Of the {tests} differences of the two tables about {tests / 20:.0f} would do so by chance."
     return (
         f"### Difference from the same forks without z\n\nMean [95 % interval]; bold: 0 lies outside. {counted}\n\n"
         f"{_effects(of_control)}\n### Difference from the same forks under z = mu(c)\n\n{_effects(of_mean)}\n"
-        f"### Fits, held-out pairs\n\n{fits}\n### Attention\n\n{_table(columns, moved)}"
+        f"### Fits, held-out pairs\n\n{fits}\n### Attention\n\n{table_of(columns, moved)}"
     )
 
 
@@ -49,14 +51,14 @@ def shown(effects: Effects, base: str) -> Table:
     table.title = f"difference from the same forks {against}; *: the 95 % interval excludes 0"
     for name, of in effects.items():
         form = "{:.3f}" if name == base else "{:+.3f}"
-        table.add_row(name, *(form.format(of[key].mean) + "*" * (name != base and of[key].excludes_zero) for key in MEASURES))
+        table.add_row(escape(name), *(form.format(of[key].mean) + "*" * (name != base and of[key].excludes_zero) for key in MEASURES))
     return table
 
 
 def _effects(effects: Effects) -> str:
     base = next(iter(effects))
     rows = [[name, *(_cell(of[key], own=name == base) for key in MEASURES)] for name, of in effects.items()]
-    return _table(["variant", *MEASURES.values()], rows)
+    return table_of(["variant", *MEASURES.values()], rows)
 
 
 def _cell(e: Estimate, *, own: bool) -> str:
@@ -64,11 +66,6 @@ def _cell(e: Estimate, *, own: bool) -> str:
         return f"{e.mean:.3f}"
     text = f"{e.mean:+.3f} [{e.low:+.3f}, {e.high:+.3f}]"
     return f"**{text}**" if e.excludes_zero else text
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def _slot_mass(effect: AttentionEffect) -> str:

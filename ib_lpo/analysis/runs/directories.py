@@ -6,6 +6,7 @@ goes on from before. Trees are read a file at a time and only the columns that a
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,21 +33,23 @@ def open_runs(paths: Sequence[Path]) -> Runs:
 
 def recorded_steps(run: RunDirectory) -> list[int]:
     """Steps with metrics and trees, ascending. Raises UserError when there are none."""
-    lines = {line["step"] for line in run.metrics()}
-    steps = [step for step in run.steps if step in lines]
+    steps = run.recorded_steps
     if not steps:
         raise UserError(f"{run.path}: has no step with trees yet; train the run, or wait for its first step")
     return steps
 
 
-def results_folder(paths: Sequence[Path], out: Path | None) -> Path:
-    """`out`, or `analysis/` in the first run's directory; made if need be. Raises UserError when it cannot be written."""
+@contextmanager
+def results_folder(paths: Sequence[Path], out: Path | None) -> Iterator[Path]:
+    """`out`, or `analysis/` in the first run's directory, made if need be, to write into. Raises UserError for what cannot be written."""
     folder = paths[0] / "analysis" if out is None else out
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        yield folder
     except OSError as error:
-        raise UserError(f"{folder}: cannot be made ({error.strerror}); give --out a folder of yours") from None
-    return folder
+        raise UserError(
+            f"{error.filename or folder}: cannot be written ({error.strerror or error}); give --out a folder of yours"
+        ) from None
 
 
 def rows_of(label: str, run: RunDirectory, steps: Sequence[int], columns: Sequence[str]) -> Iterator[tuple[int, list[dict[str, Any]]]]:

@@ -12,11 +12,14 @@ from typing import Any
 import numpy as np
 
 from ib_lpo.analysis.runs.directories import rows_of
+from ib_lpo.analysis.runs.intervals import AMOUNT, SHARE
 from ib_lpo.run_directory import RunDirectory
 from ib_lpo.scoring.repetition import repeated_tokens
 from ib_lpo.tree import Status, Verdict
 
 GROUPS = ("roots", "branches")
+WITHIN = {"accuracy": SHARE, "tokens": AMOUNT, "truncated": SHARE, "repetition": SHARE, "entropy": AMOUNT}
+"""What measures can be, where that is known."""
 COLUMNS = ("tree", "question_id", "question_text", "parent", "prefix_ids", "token_ids", "entropies", "status", "verdict", "reward")
 
 

@@ -40,16 +40,20 @@ def _overlap(details: dict[str, Any] | None) -> list[str]:
     if not details or not details["benchmarks"]:
         return ["## Overlap with benchmarks", "Not looked for." if details is None else "There was no benchmark to compare with."]
     verb = "were dropped" if details["action"] == "drop" else "are still in"
-    rows = [[name, of["questions"], of["overlapped"], of["training_questions"]] for name, of in details["benchmarks"].items()]
-    head = ["benchmark", "its questions", "of them overlapped", "training questions that overlap"]
-    about = f"A run of {details['ngram']} words in common, or, of shorter questions, the same text. Training questions that overlap {verb}."
+    counts = ("questions", "overlapped", "training_questions", "training_questions_below_min_share")
+    rows = [[name, *(of[count] for count in counts)] for name, of in details["benchmarks"].items()]
+    head = ["benchmark", "its questions", "of them overlapped", "training questions that overlap", "that share less"]
+    about = (
+        f"Runs of {details['ngram']} words in common, at least {details['min_share']:.0%} of those of the question that has fewer, "
+        f"or the same text. Training questions that overlap {verb}; those that share less stay."
+    )
     examples = [_example(name, one) for name, of in details["benchmarks"].items() for one in of["examples"]]
     return ["## Overlap with benchmarks", about, _table(head, rows), *examples]
 
 
 def _example(benchmark: str, one: dict[str, Any]) -> str:
     return (
-        f"* `{one['training']}` and `{one['benchmark']}` of {benchmark}, {one['share_of_ngrams']:.0%} of its word runs:\n"
+        f"* `{one['training']}` and `{one['benchmark']}` of {benchmark}, {one['share_of_ngrams']:.0%} of the word runs in common:\n"
         f"  * training: {_inline(one['training_question'])}\n"
         f"  * benchmark: {_inline(one['benchmark_question'])}\n"
         f"  * in common: {_inline(one['in_common'])}"

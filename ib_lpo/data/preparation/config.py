@@ -49,6 +49,9 @@ class ContaminationConfig(Section):
 
     ngram: int = Field(13, ge=2)
     """Words in a row that two questions must share; questions with fewer words are compared whole."""
+    min_share: float = Field(0.5, ge=0.0, le=1.0)
+    """Least share of the word runs of the question that has fewer of them which two questions must have in common to count as overlapping;
+    below it they share a stock phrase, which is reported but takes no question."""
     action: Literal["report", "drop"] = "drop"
     """`drop`: training questions that overlap go; `report`: they stay, and the card names them."""
     examples: int = Field(3, ge=0)

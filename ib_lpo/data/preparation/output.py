@@ -56,5 +56,5 @@ def rows_digest(rows: Iterable[Row]) -> str:
     """SHA-256 of what was read from a source, wherever it came from."""
     digest = hashlib.sha256()
     for row in rows:
-        digest.update(json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
+        digest.update(json.dumps(row, ensure_ascii=False).encode() + b"\n")
     return digest.hexdigest()

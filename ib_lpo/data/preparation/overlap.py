@@ -22,7 +22,7 @@ class Overlap:
     """What a question has in common with one of the set."""
 
     key: str  # of the set's question
-    share: float  # of that question's n-grams; 1 where the two are equal
+    share: float  # n-grams in common, of those of the question that has fewer; 1 where the two are equal
     text: str  # the first words in common, the whole question where the two are equal
 
 
@@ -44,9 +44,10 @@ class Overlaps:
     def of(self, question: str) -> list[Overlap]:
         """Those of the set that overlap with `question`, in the order in which they are first met."""
         found = {key: Overlap(key, 1.0, question) for key in self._wholes.get(normalise(question), ())}
-        counts, first = self._met(grams(words(question), self._n))
+        of = grams(words(question), self._n)
+        counts, first = self._met(of)
         for key, count in counts.items():
-            found.setdefault(key, Overlap(key, count / self._sizes[key], " ".join(first[key])))
+            found.setdefault(key, Overlap(key, count / min(len(of), self._sizes[key]), " ".join(first[key])))
         return list(found.values())
 
     def _met(self, of: Iterable[Gram]) -> tuple[Counter[str], dict[str, Gram]]:

@@ -1,7 +1,8 @@
 """How often the manifest's model solves each question: k samples, without z, graded by the verifier.
 
 A question's tally is written to `pass_rates.jsonl`, beside the output, as soon as its k samples are graded; a call that is interrupted
-goes on from there. A line's key is a digest of all that its numbers depend on, so nothing measured under other settings is ever used.
+goes on from there. A line's key is a digest of the prompt, the gold answer, the model's weights, and the settings of compute, sampling
+and grading that its numbers depend on; versions of software, and what `auto` stands for on a machine, are not part of it.
 """
 
 import hashlib
@@ -17,8 +18,8 @@ from ib_lpo.data.preparation.progress import Watched
 from ib_lpo.data.preparation.stage import Context
 from ib_lpo.data.preparation.tallies import Record, Tally
 from ib_lpo.data.questions import prompt_tokens
-from ib_lpo.latent.identity import policy_identity
 from ib_lpo.manifest import Manifest
+from ib_lpo.policy.identity import weights_digest
 from ib_lpo.policy.load import load_config, text_decoder
 from ib_lpo.rollout.limits import check_context
 from ib_lpo.rollout.request import Generation, GenerationRequest
@@ -68,13 +69,15 @@ def _items(candidates: Sequence[Candidate], context: Context) -> list[_Item]:
     manifest = context.manifest
     config, rollout = manifest.prepare.difficulty, sampled(manifest).rollout
     settings = {
-        "model": policy_identity(manifest.model),
+        "model": weights_digest(manifest.model),
+        "dtype": manifest.learner.dtype,
+        "device": manifest.cluster.device,
         "samples": config.samples,
         "temperature": _temperature(manifest),
         "top_p": rollout.top_p,
         "top_k": rollout.top_k,
         "max_response_tokens": rollout.max_response_tokens,
-        "reward": manifest.verifier.reward,
+        "verifier": manifest.verifier.model_dump(mode="json", include={"reward", "deadline_s", "memory_mb"}),
         "seed": manifest.seed,
     }
     prompts = prompt_tokens([candidate.question for candidate in candidates], manifest.data, context.tokenizer)

@@ -4,6 +4,7 @@ A column whose name holds dots wins over the path that it spells. In a path, num
 """
 
 from collections.abc import Mapping
+from math import isnan
 from typing import Any
 
 
@@ -26,11 +27,23 @@ def lookup(record: Mapping[str, Any], column: str) -> Any:
     return value
 
 
-def text_of(value: object) -> str:
-    """A cell as text; a list (OlympiadBench's final answers) becomes its items joined by commas."""
-    if value is None:
+def text_of(value: object, *, several: bool = False) -> str:
+    """A cell as text, "" where it is empty or NaN; with `several`, a list (OlympiadBench's final answers) as its items joined by commas.
+
+    Raises ValueError for what is no text: a mapping, a list of other than texts and numbers, or any list without `several`.
+    """
+    if value is None or (isinstance(value, float) and isnan(value)):
         return ""
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    if isinstance(value, Mapping):
+        raise ValueError(f"is no text but has {', '.join(map(str, value)) or 'nothing'}; name one of them with a dotted path")
+    if not isinstance(value, list | tuple):
+        return str(value)
+    if not several:
+        raise ValueError(f"is a list of {len(value)} items; name one of them with a dotted path that ends in its number")
+    items = [text_of(item) for item in value]
+    if not all(item.strip() for item in items):
+        raise ValueError(f"is a list whose item {next(i for i, item in enumerate(items) if not item.strip())} is empty; fill it in")
+    return ", ".join(items)
 
 
 def _step(value: Any, part: str, passed: str) -> Any:

@@ -13,6 +13,7 @@ from ib_lpo.data.config import SourceConfig
 from ib_lpo.data.sources.row import DataError, Row, from_records
 
 Records = list[dict[str, Any]]
+_MOST_CHARS = 1 << 30  # of a cell of a .csv file
 
 
 def read_file(source: SourceConfig) -> list[Row]:
@@ -26,20 +27,25 @@ def read_file(source: SourceConfig) -> list[Row]:
         records = READERS[path.suffix](path)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; correct the path, which is relative to the working directory") from None
-    except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
-        raise DataError(f"{path}: cannot be read as {path.suffix} ({' '.join(str(error).split())}); the file is damaged") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}); convert it") from None
+    except (OSError, csv.Error, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path}: cannot be read as {path.suffix} ({reason}); repair it, or correct its ending") from None
     columns = list(dict.fromkeys(column for record in records for column in record))
-    return from_records(records, columns, source, where=path.stem)
+    return from_records(records, columns, source, where=str(path), prefix=path.stem)
 
 
 def _jsonl(path: Path) -> Records:
     records = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), start=1):
         if not line.strip():
             continue
         try:
             record = json.loads(line)
-        except json.JSONDecodeError as error:
+        except RecursionError:
+            raise DataError(f"{path}:{number}: nested too deeply to be read; one flat object per line is expected") from None
+        except ValueError as error:
             raise DataError(f"{path}:{number}: not JSON ({error}); one object per line is expected") from None
         if not isinstance(record, dict):
             raise DataError(f"{path}:{number}: a {type(record).__name__}, not an object; one object per line is expected")
@@ -52,6 +58,7 @@ def _parquet(path: Path) -> Records:
 
 
 def _csv(path: Path) -> Records:
+    csv.field_size_limit(_MOST_CHARS)
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file, strict=True)
         records = []

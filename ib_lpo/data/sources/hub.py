@@ -27,7 +27,7 @@ def read_hub(source: SourceConfig) -> list[Row]:
     columns = dataset.column_names
     wanted = {column if column in columns else lead_of(column) for column in columns_of(source).values()}
     records = dataset.select_columns([column for column in columns if column in wanted])
-    return from_records(records, columns, source, where=source.name)
+    return from_records(records, columns, source, where=source.name, prefix=source.name)
 
 
 def _load(source: SourceConfig) -> "Dataset":
@@ -43,6 +43,8 @@ def _load(source: SourceConfig) -> "Dataset":
         raise DataError(f"{where}: {_out_of_reach(error)}") from None
     except (DatasetGenerationError, pa.ArrowException) as error:
         raise DataError(f"{where}: a file cannot be read ({_cause(error)}); download it anew or repair it") from None
+    except RuntimeError as error:  # of data sets that are made by a script
+        raise DataError(f"{where}: {_one_line(error)}; download and convert it, and use kind=file") from None
     except (DatasetsError, ValueError, OSError) as error:
         raise DataError(f"{where}: {_wrong(source) or f'{_one_line(error)}; check name, config={source.config} and split'}") from None
     if not isinstance(dataset, Dataset):
@@ -63,15 +65,15 @@ def _wrong(source: SourceConfig) -> str | None:
     from datasets import get_dataset_config_names, get_dataset_split_names
     from datasets.exceptions import DatasetsError
 
-    split = source.split.partition("[")[0]
     try:
         configs = get_dataset_config_names(source.name, revision=source.revision)
         if source.config not in configs and (source.config is not None or (len(configs) > 1 and "default" not in configs)):
             return f"config={source.config}: there is no such configuration; the configurations are {', '.join(configs)}"
         splits = get_dataset_split_names(source.name, source.config, revision=source.revision)
-    except (DatasetsError, ValueError, OSError):
+    except (DatasetsError, ValueError, OSError, RuntimeError):
         return None
-    return None if split in splits else f"split={source.split}: there is no such split; the splits are {', '.join(splits)}"
+    missing = {part.partition("[")[0].strip() for part in source.split.split("+")} - set(splits)
+    return f"split={source.split}: there is no such split; the splits are {', '.join(splits)}" if missing else None
 
 
 @contextmanager
@@ -79,15 +81,17 @@ def _quiet() -> Iterator[None]:
     """Keep bars off what is not a terminal, and complaints, which become one line, off everything."""
     from datasets.utils import logging as of_datasets
 
-    logger = logging.getLogger("datasets")
-    bars, level = of_datasets.is_progress_bar_enabled(), logger.level
+    loggers = [logging.getLogger(name) for name in ("datasets", "huggingface_hub")]
+    bars, levels = of_datasets.is_progress_bar_enabled(), [logger.level for logger in loggers]
     if not sys.stderr.isatty():
         of_datasets.disable_progress_bar()
-    logger.setLevel(logging.CRITICAL)
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
         if bars:
             of_datasets.enable_progress_bar()
 

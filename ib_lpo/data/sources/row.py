@@ -1,7 +1,7 @@
 """A row of questions and the rules every row obeys. Imports no torch."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -24,20 +24,25 @@ class Row(NamedTuple):
     solution: str = ""  # worked; "" without solution_column
 
 
-def from_records(records: Iterable[Mapping[str, Any]], columns: Iterable[str], source: SourceConfig, *, where: str) -> list[Row]:
+def from_records(
+    records: Iterable[Mapping[str, Any]], columns: Sequence[str], source: SourceConfig, *, where: str, prefix: str
+) -> list[Row]:
     """Rows from the question, answer, solution and id columns of `records`: `source.size` of them after `source.skip`.
 
-    `where` names the origin in ids and errors. Raises DataError for a column that is absent, an empty question, answer or id,
-    an id that comes twice, a question without `source.question_pattern`, or fewer records than asked for.
+    `where` names the origin in errors, `prefix` in the ids of rows without one. Raises DataError for a column that is absent, an empty
+    question, answer or id, a cell that is no text, an id that comes twice, a question without `source.question_pattern`, or fewer records
+    than asked for.
     """
-    _require(source, list(columns), where)
+    if not columns:
+        return enough([], source, where)
+    _require(source, columns, where)
     pattern = question_pattern(source, where)
     rows: list[Row] = []
     seen: dict[str, int] = {}
     texts: dict[str, str] = {}  # one object per text: data sets that repeat their questions stay small
     stop = None if source.size is None else source.skip + source.size
     for number, record in islice(enumerate(records), source.skip, stop):
-        row = _row(record, number, source, where, pattern)
+        row = _row(record, source, pattern, where=f"{where}: row {number}", default_id=f"{prefix}-{number}")
         if row.id in seen:
             raise DataError(
                 f"{where}: row {number} has the id {row.id!r} of row {seen[row.id]}; make {source.id_column!r} unique or drop id_column"
@@ -69,7 +74,7 @@ def columns_of(source: SourceConfig) -> dict[str, str]:
     return {key: column for key in settings if (column := getattr(source, key)) is not None}
 
 
-def _require(source: SourceConfig, columns: list[str], where: str) -> None:
+def _require(source: SourceConfig, columns: Sequence[str], where: str) -> None:
     for key, column in columns_of(source).items():
         if column not in columns and lead_of(column) not in columns:
             raise DataError(f"{where}: {key}={column!r} is not a column; the columns are {', '.join(columns)}")
@@ -88,22 +93,30 @@ def question_pattern(source: SourceConfig, where: str) -> re.Pattern[str] | None
     return pattern
 
 
-def _row(record: Mapping[str, Any], number: int, source: SourceConfig, where: str, pattern: re.Pattern[str] | None) -> Row:
-    cells = {}
-    for key, column in columns_of(source).items():
-        try:
-            cells[key] = text_of(lookup(record, column))
-        except LookupError as error:
-            raise DataError(f"{where}: row {number}: {key}={column!r} leads nowhere: {error.args[0]}; correct it") from None
+def _row(record: Mapping[str, Any], source: SourceConfig, pattern: re.Pattern[str] | None, *, where: str, default_id: str) -> Row:
+    cells = {key: _cell(record, key, column, where) for key, column in columns_of(source).items()}
     if pattern is not None:
-        cells["question_column"] = matched(pattern, cells["question_column"], f"{where}: row {number}")
+        cells["question_column"] = matched(pattern, cells["question_column"], where)
     if "answer_column" in cells:
         cells["answer_column"] = final_answer(cells["answer_column"])
     for key, text in cells.items():
         if not text.strip():
-            raise DataError(f"{where}: row {number} has an empty {getattr(source, key)!r}; fill it in or remove the row")
-    identity = cells.get("id_column", f"{where}-{number}")
+            raise DataError(f"{where} has an empty {getattr(source, key)!r}; fill it in or remove the row")
+    identity = cells.get("id_column", default_id)
     return Row(identity, cells["question_column"], cells.get("answer_column", ""), cells.get("solution_column", ""))
+
+
+def _cell(record: Mapping[str, Any], key: str, column: str, where: str) -> str:
+    try:
+        text = text_of(lookup(record, column), several=key == "answer_column")
+        text.encode()
+    except LookupError as error:
+        raise DataError(f"{where}: {key}={column!r} leads nowhere: {error.args[0]}; correct it") from None
+    except UnicodeEncodeError as error:
+        raise DataError(f"{where}: {key}={column!r} has half a character ({error.object[error.start]!r}); correct the row") from None
+    except ValueError as error:
+        raise DataError(f"{where}: {key}={column!r} {error}") from None
+    return text
 
 
 def matched(pattern: re.Pattern[str], text: str, where: str) -> str:

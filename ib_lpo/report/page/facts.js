@@ -42,6 +42,7 @@ function fate(t, page) {
 }
 
 function measure(failure) {
+  if (failure.measure === null) return "measure not finite";
   if (failure.mode === "repetitive_loop") return `its text compresses to ${Math.round(failure.measure * 100)} %`;
   const change = failure.mode === "logical_drift" ? "falls by" : "gains only";
   return `I(r;a) ${change} ${number(failure.measure)} nats per answer token`;
@@ -53,14 +54,14 @@ function ibFacts(t, page) {
   const term = (value) => (value < 0 ? `(${number(value)})` : number(value));
   return facts("Information bottleneck",
     [
-      ["I(r;a), relevance", `${number(relevance, 3)} nats`],
+      ["I(r;a)", `${number(relevance, 3)} ${page.units.relevance}`],
       ["its z-score", number(rz)],
-      ["I(q;r), compression", `${number(compression, 3)} nats`],
+      ["I(q;r)", `${number(compression, 3)} ${page.units.compression}`],
       ["its z-score", number(cz)],
       ["S_IB", number(score)],
       ["rank", t.rank === null ? "not ranked" : `${t.rank} of ${t.compared} siblings`],
     ],
-    `S_IB = ${page.beta} × ${term(rz)} ${MINUS} ${term(cz)}, of the z-scores among the ${t.compared} compared; estimator ${estimator}.`);
+    `S_IB = ${page.beta} × ${term(rz)} ${MINUS} ${term(cz)}, of the z-scores of relevance I(r;a) and compression I(q;r) among the ${t.compared} compared; estimator ${estimator}.`);
 }
 
 function latentFacts(t, page) {

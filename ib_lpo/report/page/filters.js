@@ -11,7 +11,7 @@ function passesFilters(row, wanted) {
   if (wanted.from !== "" && row.step < Number(wanted.from)) return false;
   if (wanted.to !== "" && row.step > Number(wanted.to)) return false;
   if (wanted.reward !== "" && wanted.reward !== "unverifiable" && row.reward !== wanted.reward) return false;
-  return row.trajectories.length === 0 ? !asksOfTrajectories(wanted) : row.trajectories.some((t) => trajectoryPasses(t, wanted));
+  return row.trajectories.some((t) => trajectoryPasses(t, wanted));
 }
 
 function asksOfTrajectories(wanted) {

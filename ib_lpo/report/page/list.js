@@ -3,6 +3,7 @@
 
 const ROW_HEIGHT = 74;
 const AROUND = 6;
+const MOST_DOTS = 12;
 
 class TreeList {
   constructor(rows, choose) {
@@ -76,8 +77,9 @@ class TreeList {
   }
 }
 
-/* One dot per trajectory: colour by verdict, hollow when it was filtered out. */
+/* One dot per trajectory: colour by verdict, hollow when it was filtered out; how many more there are than fit. */
 function verdictDots(row) {
-  const dots = row.trajectories.slice(0, 12).map((t) => el("i", { class: `${verdictOf(t).css}${t.kept ? "" : " dropped"}` }));
-  return el("span", { class: "dots", "aria-hidden": "true" }, dots);
+  const dots = row.trajectories.slice(0, MOST_DOTS).map((t) => el("i", { class: `${verdictOf(t).css}${t.kept ? "" : " dropped"}` }));
+  const more = row.trajectories.length - dots.length;
+  return el("span", { class: "dots", "aria-hidden": "true" }, dots, more > 0 ? `+${more}` : null);
 }

@@ -6,7 +6,7 @@ let viewer = null;
 let written = null; // the hash this page wrote last
 
 function readAddress() {
-  const [view, query] = decodeURI(location.hash.slice(1)).split("?");
+  const [view, query] = location.hash.slice(1).split("?");
   return { view: VIEWS.includes(view) ? view : "overview", wanted: new URLSearchParams(query ?? "") };
 }
 
@@ -27,12 +27,12 @@ function showView(view) {
 async function followAddress() {
   const { view, wanted } = readAddress();
   showView(view);
-  if (view !== "trees" || viewer.rows.length === 0) return;
+  if (view !== "trees") return;
+  if (viewer.rows.length === 0) return viewer.say("This run has no trees on disk yet.");
   if (!wanted.has("step")) return viewer.n === undefined ? viewer.open(0) : undefined;
   const n = viewer.find(Number(wanted.get("step")), Number(wanted.get("tree")));
   if (n >= 0) return viewer.open(n, wanted.get("trajectory"));
-  byId("tree").replaceChildren(el("p", { class: "empty" },
-    `Tree ${wanted.get("tree")} of step ${wanted.get("step")} is not among the trees that this report holds.`));
+  viewer.say(`Tree ${wanted.get("tree") ?? 0} of step ${wanted.get("step")} is not among the trees that this report holds.`);
 }
 
 function onKey(event) {

@@ -12,8 +12,8 @@ function signed(value, digits = 2) {
   return (value > 0 ? "+" : "") + number(value, digits);
 }
 
-function plural(count, noun) {
-  return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
+function plural(count, noun, several = `${noun}s`) {
+  return `${count.toLocaleString("en")} ${count === 1 ? noun : several}`;
 }
 
 const words = (name) => name.replaceAll("_", " ");

@@ -78,8 +78,8 @@ function describeToken(t, position, page, leaving) {
   const nats = (value) => (value === null ? "not finite" : `${number(value / 1000, 3)} nats`);
   const lines = [
     `${owner.tokens[index] === "" ? "part of a character" : JSON.stringify(owner.tokens[index])}   token ${position}`,
-    `entropy ${nats(owner.entropies[index])}`,
-    `log-prob ${nats(owner.logprobs[index])}`,
+    `entropy ${nats(owner.entropies[index])}, at temperature 1`,
+    `log-prob ${nats(owner.logprobs[index])}, at temperature ${page.temperature}`,
   ];
   if (position < t.prefix) lines.push(`shared, generated for ${owner.id}`);
   else if (t.latent_norm !== null) lines.push(`gate γ(${index}) = ${number(page.gates[index], 3)}`);

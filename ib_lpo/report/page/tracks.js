@@ -3,7 +3,7 @@
 
 const TRACK = 38;
 const GAP = 12;
-const LEFT = 64;
+const LEFT = 80;
 
 function drawTracks(t, gates, pick) {
   const box = el("div", { class: "tracks", role: "img", "aria-label": "Entropy, gate of z and I(r;a) along the response" });
@@ -34,8 +34,9 @@ function tracks(t, gates, pick, full) {
   return drawing;
 }
 
-function label(text, sub, top) {
-  return [svg("text", { x: 0, y: top + 14 }, text), svg("text", { x: 0, y: top + 28 }, sub)];
+function label(top, ...lines) {
+  const first = top + TRACK / 2 + 4 - (lines.length - 1) * 6.5;
+  return lines.map((line, index) => svg("text", { x: 0, y: first + index * 13 }, line));
 }
 
 /* A bar per token, or per group of tokens with its largest entropy where there are more tokens than pixels. */
@@ -44,7 +45,7 @@ function entropyTrack(t, width) {
   const most = Math.max(0.1, ...values);
   const step = Math.max(1, Math.ceil(values.length / width));
   return (x, top, full) => {
-    const group = svg("g", {}, label("entropy", "nats", top));
+    const group = svg("g", {}, label(top, "entropy", "nats"));
     let d = "";
     for (let i = 0; i < values.length; i += step) {
       const high = Math.max(...values.slice(i, i + step)) / most;
@@ -61,7 +62,7 @@ function gateTrack(t, gates) {
   const most = Math.max(1e-9, ...gates.slice(0, 1));
   return (x, top, full) => {
     const d = own.map((g, i) => `L${x(t.prefix + i)},${top + TRACK * (1 - g / most)}H${x(t.prefix + i + 1)}`).join("");
-    const group = svg("g", {}, label("gate γ(t)", "of z", top));
+    const group = svg("g", {}, label(top, "gate γ(t)", "of z"));
     if (own.length) group.append(svg("path", { class: "gate", d: `M${x(t.prefix)},${top + TRACK}${d}V${top + TRACK}Z` }));
     group.append(axis(x, top, t), svg("text", { x: full - 34, y: top + 9 }, number(most)));
     return group;
@@ -69,15 +70,16 @@ function gateTrack(t, gates) {
 }
 
 function profileTrack(t) {
-  const { at, profile } = t.ib;
+  const measured = t.ib.at.map((position, i) => [position, t.ib.profile[i]]).filter(([, value]) => value !== null);
+  const profile = measured.map(([, value]) => value);
   const [low, high] = [Math.min(0, ...profile), Math.max(0, ...profile)];
   return (x, top, full) => {
     const y = (value) => top + TRACK * (1 - (value - low) / Math.max(1e-9, high - low));
-    const points = at.map((position, i) => [x(position), y(profile[i])]);
-    const group = svg("g", {}, label("I(r;a)", "nats", top), svg("line", { class: "axis", x1: x(0), x2: x(t.response.length), y1: y(0), y2: y(0) }));
+    const points = measured.map(([position, value]) => [x(position), y(value)]);
+    const group = svg("g", {}, label(top, "I(r;a)", "nats per", "answer token"), svg("line", { class: "axis", x1: x(0), x2: x(t.response.length), y1: y(0), y2: y(0) }));
     group.append(svg("path", { class: "profile", d: `M${points.map((point) => point.join()).join("L")}` }));
     points.forEach(([cx, cy], i) => group.append(
-      svg("circle", { class: "dot", cx, cy, r: 2.6 }, svg("title", {}, `after ${at[i]} tokens: I(r;a) ${number(profile[i], 3)} nats per answer token`))));
+      svg("circle", { class: "dot", cx, cy, r: 2.6 }, svg("title", {}, `after ${measured[i][0]} tokens: I(r;a) ${number(profile[i], 3)} nats per answer token`))));
     group.append(svg("text", { x: full - 34, y: top + 9 }, number(high)), svg("text", { x: full - 34, y: top + TRACK }, number(low)));
     return group;
   };

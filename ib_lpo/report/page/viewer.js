@@ -71,7 +71,10 @@ class Viewer {
     const chosen = this.tree.byId.get(id);
     const again = this.drawn === this.n;
     const top = again ? byId("tree").scrollTop : 0;
-    byId("tree").replaceChildren(...this.heading(row), ...(chosen ? this.trajectory(chosen) : [el("p", { class: "empty" }, "This tree has no trajectories.")]));
+    const lanesTop = again ? document.querySelector(".drawing").scrollTop : 0;
+    byId("tree").replaceChildren(...this.heading(row), ...this.trajectory(chosen));
+    document.querySelector(".drawing").scrollTop = lanesTop;
+    document.querySelector(".branch[aria-current=true]").scrollIntoView({ block: "nearest" });
     byId("tree").scrollTop = top;
     Object.assign(this, { chosen: id, drawn: this.n });
     this.changed({ step: row.step, tree: row.tree, trajectory: id });
@@ -80,11 +83,25 @@ class Viewer {
   }
 
   heading(row) {
-    const unforked = this.tree.unforked ? `, ${plural(this.tree.unforked, "root")} without a place to fork` : "";
     return [
-      el("div", { class: "tree-head" }, el("h2", {}, row.question), el("small", {}, `step ${row.step}, tree ${row.tree}${unforked}`)),
+      el("div", { class: "tree-head" }, el("h2", {}, row.question), el("small", {}, [`step ${row.step}, tree ${row.tree}`, ...this.lacking()].join(", "))),
       el("div", { class: "question" }, el("p", {}, row.text), el("div", { class: "gold" }, el("small", {}, "gold answer "), el("b", {}, row.gold))),
     ];
+  }
+
+  /* What the tree could not grow, where that happened. */
+  lacking() {
+    const { unforked, unforked_branches: branches, missing_forks: forks } = this.tree;
+    return [
+      [unforked, `${plural(unforked, "root")} without a place to fork`],
+      [branches, `${plural(branches, "branch", "branches")} without a place to fork again`],
+      [forks, `${plural(forks, "fork")} short of the budget`],
+    ].filter(([count]) => count > 0).map(([, text]) => text);
+  }
+
+  /* One line in place of a tree. */
+  say(text) {
+    byId("tree").replaceChildren(el("p", { class: "empty" }, text));
   }
 
   trajectory(t) {

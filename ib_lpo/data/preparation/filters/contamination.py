@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ib_lpo.data.preparation.candidates import Candidate
+from ib_lpo.data.preparation.config import ContaminationConfig
 from ib_lpo.data.preparation.overlap import Overlap, Overlaps
 from ib_lpo.data.preparation.stage import Context, Outcome
 from ib_lpo.data.sources import Row
@@ -15,33 +16,40 @@ _SHOWN_CHARS = 300
 def contamination(candidates: Sequence[Candidate], context: Context) -> Outcome | None:
     """Drops or notes what overlaps, as `prepare.contamination.action` says; the details hold a report per benchmark.
 
-    A question that overlaps with several benchmarks is dropped once, under the first, and counted in the report of each.
+    What has less than `min_share` in common is noted alone. A question that overlaps with several benchmarks is counted once, under the
+    first, and in the report of each.
     """
     config = context.manifest.prepare.contamination
     if config is None:
         return None
-    counts, overlapping, report = Counter[str](), set[str](), {}
+    overlapping: dict[str, str] = {}  # reason by id
+    sharing: dict[str, str] = {}
+    report = {}
     for name, rows in context.benchmarks.items():
         index = Overlaps({row.id: row.question for row in rows}, config.ngram)
         pairs = [(candidate, overlap) for candidate in candidates for overlap in index.of(candidate.question)]
-        touched = dict.fromkeys(candidate.id for candidate, _ in pairs)
-        counts[f"overlap with {name}"] = sum(identity not in overlapping for identity in touched)
-        overlapping.update(touched)
-        report[name] = _report(rows, pairs, len(touched), config.examples)
-    counts = +counts
-    dropping = config.action == "drop"
-    kept = [candidate for candidate in candidates if not (dropping and candidate.id in overlapping)]
-    details = {"ngram": config.ngram, "action": config.action, "benchmarks": report}
-    return Outcome(kept=kept, dropped=counts if dropping else Counter(), noted=Counter() if dropping else counts, details=details)
+        for candidate, overlap in pairs:
+            enough = overlap.share >= config.min_share
+            (overlapping if enough else sharing).setdefault(candidate.id, f"{'overlap' if enough else 'share a phrase'} with {name}")
+        report[name] = _report(rows, pairs, config)
+    noted = Counter(reason for identity, reason in sharing.items() if identity not in overlapping)
+    counts = Counter(overlapping.values())
+    details = {"ngram": config.ngram, "min_share": config.min_share, "action": config.action, "benchmarks": report}
+    if config.action == "report":
+        return Outcome(kept=list(candidates), dropped=Counter(), noted=counts + noted, details=details)
+    kept = [candidate for candidate in candidates if candidate.id not in overlapping]
+    return Outcome(kept=kept, dropped=counts, noted=noted, details=details)
 
 
-def _report(rows: list[Row], pairs: list[tuple[Candidate, Overlap]], training: int, shown: int) -> dict[str, Any]:
+def _report(rows: list[Row], pairs: list[tuple[Candidate, Overlap]], config: ContaminationConfig) -> dict[str, Any]:
     questions = {row.id: row.question for row in rows}
-    most = sorted(pairs, key=lambda pair: -pair[1].share)[:shown]
+    most = sorted(pairs, key=lambda pair: -pair[1].share)[: config.examples]
+    overlapping = {candidate.id for candidate, overlap in pairs if overlap.share >= config.min_share}
     return {
         "questions": len(rows),
-        "overlapped": len({overlap.key for _, overlap in pairs}),
-        "training_questions": training,
+        "overlapped": len({overlap.key for _, overlap in pairs if overlap.share >= config.min_share}),
+        "training_questions": len(overlapping),
+        "training_questions_below_min_share": len({candidate.id for candidate, _ in pairs} - overlapping),
         "examples": [
             {
                 "training": candidate.id,

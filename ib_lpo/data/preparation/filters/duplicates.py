@@ -1,7 +1,7 @@
 """Questions that come twice, within a source or in two.
 
 Of equal questions with equal answers the first is kept. When two answers of a question are not equal as mathematics, one is wrong and
-nothing says which: all of them go, and are counted apart.
+nothing says which: all of them go, and are counted apart. Answers are compared by the reward `math`, whatever `verifier.reward` is.
 """
 
 from collections import Counter
@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from ib_lpo.data.preparation.candidates import Candidate
 from ib_lpo.data.preparation.stage import Context, Outcome
 from ib_lpo.data.preparation.text import normalise
+from ib_lpo.scoring.grades import Grade
 from ib_lpo.scoring.verifier import Verifier
 from ib_lpo.tree import Verdict
 
@@ -21,7 +22,7 @@ def duplicates(candidates: Sequence[Candidate], context: Context) -> Outcome | N
     if not context.manifest.prepare.deduplicate:
         return None
     groups = grouped(candidates)
-    contradictory = _contradictory(groups.values(), context.verifier)
+    contradictory = _contradictory(groups.values(), context)
     kept, dropped, examples = [], Counter[str](), []
     for group in groups.values():
         if group[0].id in contradictory:
@@ -45,7 +46,7 @@ def grouped(candidates: Iterable[Candidate]) -> dict[str, list[Candidate]]:
     return groups
 
 
-def _contradictory(groups: Iterable[list[Candidate]], verifier: Verifier) -> set[str]:
+def _contradictory(groups: Iterable[list[Candidate]], context: Context) -> set[str]:
     """Ids of the first members of groups with an answer that differs from the first one's, or that cannot be compared with it."""
     pairs = [
         (group[0], other)
@@ -54,5 +55,16 @@ def _contradictory(groups: Iterable[list[Candidate]], verifier: Verifier) -> set
         for other in dict.fromkeys(one.answer for one in group)
         if other != group[0].answer
     ]
-    grades = verifier.grade([(f"\\boxed{{{other}}}", first.answer) for first, other in pairs])
+    grades = _compared([(f"\\boxed{{{other}}}", first.answer) for first, other in pairs], context)
     return {first.id for (first, _), grade in zip(pairs, grades, strict=True) if grade.verdict is not Verdict.CORRECT}
+
+
+def _compared(pairs: list[tuple[str, str]], context: Context) -> list[Grade]:
+    config = context.manifest.verifier
+    if config.reward == "math" or not pairs:
+        return context.verifier.grade(pairs)
+    verifier = Verifier(config.model_copy(update={"reward": "math"}))
+    try:
+        return verifier.grade(pairs)
+    finally:
+        verifier.close()

@@ -1,4 +1,4 @@
-"""Bootstrap intervals of paired differences; pure."""
+"""Means of values, one per question or one difference per pair, with their bootstrap intervals; pure."""
 
 from dataclasses import dataclass
 
@@ -7,15 +7,15 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """A mean with its 95 % interval."""
+    """A mean with its 95 % interval; without one where the values say nothing about how far off it may be."""
 
     mean: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
     @property
     def excludes_zero(self) -> bool:
-        return self.low > 0 or self.high < 0
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 
 def bootstrap(values: np.ndarray, *, resamples: int, rng: np.random.Generator) -> Estimate:
