@@ -91,7 +91,7 @@ def test_killed_and_resumed_gives_the_numbers_of_an_uninterrupted_one(folder, wh
     weights.write_text(ours)
     for change, complaint in (
         ("evaluation.temperature=0.5", "temperature 1.0, is now 0.5"),
-        ("verifier.memory_mb=256", "memory_mb 512, is"),
+        ("verifier.memory_mb=256", "memory_mb 512"),
     ):
         with pytest.raises(UserError, match=complaint):
             evaluated(folder, "killed", *arguments, change, resume=True)
