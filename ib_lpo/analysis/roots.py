@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -59,6 +60,16 @@ def require_room(manifest: Manifest, section: str, tokens: int) -> None:
             f"{section}.tokens={tokens}: leaves roots nothing of rollout.max_response_tokens={manifest.rollout.max_response_tokens}; "
             "lower it, or raise that"
         )
+
+
+def open_folder(manifest: Manifest) -> Path:
+    """The directory of results, runs/<name>-analysis, made if need be. Raises UserError when it cannot be."""
+    folder = manifest.runs_dir / f"{manifest.name}-analysis"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made ({error.strerror or error}); set runs_dir to a folder of yours") from None
+    return folder
 
 
 def build_embedding(embedding: EncoderConfig, model: ModelConfig, section: str) -> PrefixEncoder:

@@ -7,7 +7,6 @@ from typing import Any
 
 from rich.table import Table
 
-from ib_lpo.bootstrap import Estimate
 from ib_lpo.evaluation.published import own_name, published_model, results_of
 from ib_lpo.evaluation.summary import DIVERSITY, Summary
 from ib_lpo.manifest import Manifest
@@ -84,7 +83,7 @@ def _cell(name: str, s: Summary) -> str:
     e = s.estimates.get(name)
     if e is None:
         return _ABSENT
-    return f"{e.mean:,.0f} [{e.low:,.0f}, {e.high:,.0f}]" if name == "tokens" else _percent(e)
+    return e.shown(",.0f") if name == "tokens" else e.shown(".1f", scale=100)
 
 
 def _diversity(summaries: list[Summary], most: int) -> Table:
@@ -93,7 +92,7 @@ def _diversity(summaries: list[Summary], most: int) -> Table:
     title = f"diversity of the first {most} samples of a question; means over questions with 95 % intervals"
     table = _table(title, ["", *(s.benchmark for s in measured)])
     for name in names:
-        cells = (f"{e.mean:.3f} [{e.low:.3f}, {e.high:.3f}]" if (e := s.estimates.get(name)) else _ABSENT for s in measured)
+        cells = (e.shown(".3f") if (e := s.estimates.get(name)) else _ABSENT for s in measured)
         table.add_row(name.removeprefix(DIVERSITY), *cells)
     return table
 
@@ -132,10 +131,6 @@ def _table(title: str, columns: list[str]) -> Table:
     for number, column in enumerate(columns):
         table.add_column(column, justify="left" if number == 0 else "right")
     return table
-
-
-def _percent(e: Estimate) -> str:
-    return f"{100 * e.mean:.1f} [{100 * e.low:.1f}, {100 * e.high:.1f}]"
 
 
 def _markdown(table: Table) -> str:

@@ -26,6 +26,9 @@ def test_it_is_seeded_and_says_when_it_excludes_zero():
     assert interval(-values).mean == -interval(values).mean
 
 
-def test_equal_values_have_no_width():
-    found = interval(np.full(5, 0.25))
-    assert found.low == found.mean == found.high == 0.25
+def test_equal_values_have_no_interval():
+    for values in (np.full(5, 0.25), np.array([0.25])):
+        found = interval(values)
+        assert found.mean == 0.25 and found.low is None and found.high is None
+        assert not found.excludes_zero and found.shown(".1f", scale=100) == "25.0"
+    assert interval(np.array([0.0, 1.0])).shown(".1f", scale=100) == "50.0 [0.0, 100.0]"

@@ -131,7 +131,7 @@ def test_ctrl_c_stops_everything_and_resume_gives_the_same_numbers(run, folder):
     assert "from step 2" in output
     assert dumps(repeatable(folder, "interrupted")) == dumps(repeatable(folder, "reference"))
     shown, whole = (read_metrics(folder / "runs" / name / "rollouts.jsonl") for name in ("interrupted", "reference"))
-    assert shown == whole and [row["step"] for row in shown] == [2] * 8 + [4] * 8 + [6] * 8
+    assert shown == whole and [row["step"] for row in shown] == [1] * 8 + [3] * 8 + [5] * 8
 
 
 @pytest.mark.parametrize(

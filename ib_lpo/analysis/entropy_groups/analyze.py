@@ -19,7 +19,8 @@ from ib_lpo.analysis.entropy_groups.measures import MEASURES, Row, Sets, estimat
 from ib_lpo.analysis.entropy_groups.positions import Positions, find_positions
 from ib_lpo.analysis.figures import write_csv
 from ib_lpo.analysis.latent.effects import Branch, read_branches
-from ib_lpo.analysis.roots import build_embedding, require_room
+from ib_lpo.analysis.roots import build_embedding, open_folder, require_room
+from ib_lpo.analysis.runs.intervals import numbers
 from ib_lpo.data.questions import load_questions
 from ib_lpo.errors import UserError
 from ib_lpo.latent.injection import MapShape
@@ -47,14 +48,12 @@ def analyze(manifest: Manifest) -> Path:
     if len(questions) < config.roots:
         raise UserError(f"{SECTION}.roots={config.roots}: data.train has {len(questions)} questions, and each gives one root; lower it")
     encoder = build_embedding(config.embedding, manifest.model, SECTION)
-    decode = text_decoder(tokenizer)
+    decode, folder = text_decoder(tokenizer), open_folder(manifest)
     with serving(manifest) as engine:
         positions = find_positions(manifest, questions, engine, decode)
         found = decode_on(manifest, positions, strategies(manifest), engine)
     sets = _graded(manifest, positions, found, decode)
     rows = estimates(measured(sets, encoder), resamples=config.resamples, seed=manifest.seed)
-    folder = manifest.runs_dir / f"{manifest.name}-analysis"
-    folder.mkdir(parents=True, exist_ok=True)
     _write(folder, manifest, positions, sets, rows)
     return folder
 
@@ -142,7 +141,7 @@ def _write(folder: Path, manifest: Manifest, positions: Positions, sets: Sets, r
 def _write_csvs(folder: Path, positions: Positions, sets: Sets, rows: list[Row]) -> None:
     head = ["group", "strategy", "measure", "unit", "mean", "low", "high", "roots"]
     values = [(r.group, r.strategy, r.measure, MEASURES[r.measure][1], r.estimate, r.roots) for r in rows]
-    write_csv(folder / "entropy_groups.csv", head, [[*key, f"{e.mean:.5f}", f"{e.low:.5f}", f"{e.high:.5f}", n] for *key, e, n in values])
+    write_csv(folder / "entropy_groups.csv", head, [[*key, *numbers(e), n] for *key, e, n in values])
     samples = [
         [place.question.id, group, place.shared_ids.size, f"{place.entropy:.4f}", strategy, k, *_sample(branch)]
         for (group, strategy), of_roots in sets.items()

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
@@ -61,7 +62,7 @@ def _draw(panel: Any, shown: Mapping, measure: str, strategy: str, groups: list[
     points = [(x + shift, shown[measure, strategy, group]) for x, group in enumerate(groups) if (measure, strategy, group) in shown]
     colour = _COLOURS[place % len(_COLOURS)]
     for x, estimate in points:
-        panel.plot([x, x], [estimate.low, estimate.high], color=colour, lw=1.8)
+        panel.plot([x, x], np.array([estimate.low, estimate.high], dtype=np.float64), color=colour, lw=1.8)
     marker, style = ("D", "--") if strategy.startswith("z,") else ("o", "-")
     panel.plot(
         [x for x, _ in points], [e.mean for _, e in points], style, marker=marker, color=colour, ms=5, lw=0.6, alpha=0.9, label=strategy

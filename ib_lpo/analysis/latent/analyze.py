@@ -21,7 +21,7 @@ from ib_lpo.analysis.latent.figures import draw_attention, draw_effects, draw_kl
 from ib_lpo.analysis.latent.forks import StudiedFork, find_forks
 from ib_lpo.analysis.latent.tables import append_branches, markdown, shown
 from ib_lpo.analysis.latent.variants import CONTROL, MEAN, TRAINED, branches, latents_of, variants, with_injection
-from ib_lpo.analysis.roots import build_embedding, require_room
+from ib_lpo.analysis.roots import build_embedding, open_folder, require_room
 from ib_lpo.data.questions import load_questions
 from ib_lpo.errors import UserError
 from ib_lpo.latent.encoders import PrefixEncoder
@@ -43,8 +43,7 @@ def analyze(manifest: Manifest) -> Path:
     reports = {name: read_report(one.latent.weights) for name, one in fitted.items()}
     encoder = build_embedding(manifest.analysis.latent.embedding, manifest.model, "analysis.latent")
     tokenizer = load_tokenizer(manifest.model)
-    folder = manifest.runs_dir / f"{manifest.name}-analysis"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = open_folder(manifest)
     forks, grown = _grow(manifest, _questions(manifest, tokenizer), text_decoder(tokenizer), folder / "branches.csv")
     attention = _attention(fitted, forks, grown)
     _write(folder, manifest, grown, encoder, attention, reports)

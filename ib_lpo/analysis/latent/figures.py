@@ -9,6 +9,7 @@ import numpy as np
 from ib_lpo.analysis.figures import pyplot, save, write_csv
 from ib_lpo.analysis.latent.attention import AttentionEffect
 from ib_lpo.analysis.latent.effects import MEASURES
+from ib_lpo.analysis.runs.intervals import numbers
 from ib_lpo.bootstrap import Estimate
 
 _DRAWN = ("distance", "distinct_4", "answer_entropy", "accuracy")
@@ -17,7 +18,7 @@ _DRAWN = ("distance", "distinct_4", "answer_entropy", "accuracy")
 def draw_effects(of_control: dict[str, dict[str, Estimate]], of_mean: dict[str, dict[str, Estimate]], folder: Path) -> None:
     """latent_effects.{csv,png}: differences from the forks without z (above) and under z = mu(c) (below), with intervals."""
     rows = [
-        [next(iter(effects)), name, key, f"{e.mean:.5f}", f"{e.low:.5f}", f"{e.high:.5f}"]
+        [next(iter(effects)), name, key, *numbers(e)]
         for effects in (of_control, of_mean)
         for name, of in effects.items()
         for key, e in of.items()
@@ -50,7 +51,7 @@ def _effects(effects: dict[str, dict[str, Estimate]], panels: Any) -> None:
         for row, name in enumerate(names):
             e = effects[name][key]
             colour = "#d1495b" if e.excludes_zero else "#5f6b76"
-            panel.plot([e.low, e.high], [row, row], color=colour, lw=2)
+            panel.plot(np.array([e.low, e.high], dtype=np.float64), [row, row], color=colour, lw=2)
             panel.plot(e.mean, row, "o", color=colour, ms=5)
         panel.axvline(0, color="black", lw=0.8)
         panel.grid(axis="x", alpha=0.3)

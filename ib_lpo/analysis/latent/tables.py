@@ -64,7 +64,7 @@ def _effects(effects: Effects) -> str:
 def _cell(e: Estimate, *, own: bool) -> str:
     if own:
         return f"{e.mean:.3f}"
-    text = f"{e.mean:+.3f} [{e.low:+.3f}, {e.high:+.3f}]"
+    text = e.shown("+.3f")
     return f"**{text}**" if e.excludes_zero else text
 
 

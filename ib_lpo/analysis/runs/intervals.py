@@ -36,15 +36,13 @@ def over_questions(values: Sequence[float], within: Bounds = ANY) -> Estimate | 
     """The mean of one value per question and its 95 % interval; nan is a question without the value. None without any value.
 
     Of under FEW values the interval is Student's, as the percentile bootstrap's is too narrow there; of more than MOST the normal one,
-    which agrees with the bootstrap's and takes no memory. Values that are all alike, and a single one, have no interval: they do not say
-    how far other questions lie away. Intervals end at what the measure can be, `within`. The same values give the same interval.
+    which agrees with the bootstrap's and takes no memory. Values that are all alike, and a single one, have no interval
+    (`bootstrap`). Intervals end at what the measure can be, `within`. The same values give the same interval.
     """
     known = np.array([value for value in values if not np.isnan(value)], dtype=np.float64)
     if not known.size:
         return None
-    if np.ptp(known) == 0:
-        return Estimate(mean=float(known[0]), low=None, high=None)
-    if FEW <= known.size <= MOST:
+    if np.ptp(known) == 0 or FEW <= known.size <= MOST:
         return bootstrap(known, resamples=RESAMPLES, rng=np.random.default_rng(0))
     quantile = _STUDENT[known.size - 2] if known.size < FEW else _NORMAL
     mean, half = float(known.mean()), float(quantile * known.std(ddof=1) / np.sqrt(known.size))
@@ -62,10 +60,7 @@ def shown(estimate: Estimate | None, form: str = "") -> str:
     """For a table: mean [low, high], the mean alone without an interval, `-` for None; `form` is the numbers' sign format."""
     if estimate is None:
         return "-"
-    numbers = [value for value in (estimate.mean, estimate.low, estimate.high) if value is not None]
-    kind = f"{form}.3g" if abs(estimate.mean) < 1000 else f"{form},.0f"
-    mean, *ends = (f"{value:{kind}}" for value in numbers)
-    return f"{mean} [{', '.join(ends)}]" if ends else mean
+    return estimate.shown(f"{form}.3g" if abs(estimate.mean) < 1000 else f"{form},.0f")
 
 
 def numbers(estimate: Estimate | None) -> list[str]:

@@ -12,7 +12,10 @@ class Viewer {
     const form = byId("filters");
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("input", () => this.filter());
-    form.addEventListener("reset", () => requestAnimationFrame(() => this.filter()));
+    form.addEventListener("reset", () => {
+      this.busy(true); // the fields are empty only after the event
+      requestAnimationFrame(() => this.filter());
+    });
     this.bounds();
     this.list.show(this.rows.map((_, n) => n));
     this.tell(this.rows.length, 1);
@@ -27,6 +30,7 @@ class Viewer {
 
   async filter() {
     const asked = ++this.asked;
+    this.busy(true);
     const wanted = readFilters();
     const text = byId("search").value.trim();
     const passing = this.rows.map((_, n) => n).filter((n) => passesFilters(this.rows[n], wanted));
@@ -45,7 +49,11 @@ class Viewer {
     const all = `${Number(shown).toLocaleString("en")} of ${plural(Number(total), "tree")}`;
     const searching = done < 1 ? `, ${Math.round(done * 100)} % searched` : "";
     byId("count").textContent = found === this.rows.length ? `${all} in this report` : `${plural(found, "tree")} found among ${all}${searching}`;
-    byId("count").setAttribute("aria-busy", String(done < 1));
+    this.busy(done < 1);
+  }
+
+  busy(is) {
+    byId("count").setAttribute("aria-busy", String(is));
   }
 
   find(step, tree) {
