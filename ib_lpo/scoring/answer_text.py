@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 TAIL_CHARS = 65_536
 _BRACES = re.compile(
-    r"(?P<boxed>\\(?:boxed|fbox)\s*\{)|(?P<single>\\boxed[ \t]++(?P<number>-?[0-9]++(?:[.,/][0-9]++)*+))|\\.|(?P<brace>[{}])", re.DOTALL
+    r"(?P<boxed>\\(?:boxed|fbox)\s*\{)|(?P<single>\\boxed[ \t]++(?P<number>-?[0-9]++(?:[.,/][0-9]++)*))|\\.|(?P<brace>[{}])", re.DOTALL
 )
 _NUMBER = r"[-+]?[ \t]?\$?[0-9][0-9,]*+(?:\.[0-9]+)?(?:/[0-9]+)?[ \t]?\\?%?"
-_HASHES = re.compile(rf"####[ \t]*({_NUMBER})[ \t]*(?:\.[ \t]*)?(?:<[^<>\n]*+>)*+$", re.MULTILINE)  # special tokens may end the line
+_HASHES = re.compile(rf"####[ \t]*({_NUMBER})[ \t]*(?:\.[ \t]*)?(?:<[^<>\n]*+>)*$", re.MULTILINE)  # special tokens may end the line
 _OPEN_MARKER = re.compile(r"\\(?:boxed|fbox)\s*\{?")
 _STATED = re.compile(rf"\\(?:boxed|fbox)(?!\s*\{{\s*\}})|{_HASHES.pattern}", re.MULTILINE)  # an empty box is the instruction, repeated
 

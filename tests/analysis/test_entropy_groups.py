@@ -222,7 +222,9 @@ def test_the_command_writes_figure_tables_and_every_continuation(folder):
         own = {row["group"]: float(row["entropy"]) for row in samples if row["question"] == question}
         assert own["low"] < own["high"]
     rows = {(r["group"], r["strategy"], r["measure"]): r for r in csv.DictReader((results / "entropy_groups.csv").open())}
-    assert all(float(r["low"]) <= float(r["mean"]) <= float(r["high"]) for r in rows.values())
+    spread = [r for r in rows.values() if r["low"]]  # values that are all alike have no interval
+    assert len(spread) > len(rows) / 2
+    assert all(float(r["low"]) <= float(r["mean"]) <= float(r["high"]) for r in spread)
     differs = {key[:2]: float(r["mean"]) for key, r in rows.items() if key[2] == "first_differs"}
     assert differs["low", "cold"] < differs["high", "hot"] and differs["high", "cold"] < differs["high", "hot"]
     want = [row for row in samples if (row["group"], row["strategy"]) == ("high", "hot")]
