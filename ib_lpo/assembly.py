@@ -1,5 +1,6 @@
 """Every running part of a run, started in parallel and stopped together."""
 
+import resource
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,9 @@ from ib_lpo.data.questions import QuestionSets, load_sets
 from ib_lpo.data.schedule import batch_indices
 from ib_lpo.errors import UserError
 from ib_lpo.evaluation.benchmarks import Benchmark, golds_of, load_benchmarks, require_golds, without_benchmarks
-from ib_lpo.fleet.base import Fleet, Worker
+from ib_lpo.fleet.base import Fleet, successor
+from ib_lpo.fleet.kept import Kept
+from ib_lpo.fleet.loop import EventLoop
 from ib_lpo.fleet.placement import check_fit, open_fleet, resolve_device
 from ib_lpo.latent.injection import MapShape
 from ib_lpo.latent.sampler import LatentSampler
@@ -21,8 +24,9 @@ from ib_lpo.learner.group import LearnerGroup
 from ib_lpo.manifest import Manifest
 from ib_lpo.policy.load import load_config, load_tokenizer, text_decoder
 from ib_lpo.progress import say
-from ib_lpo.rollout.engine import RolloutEngine, engine_env
+from ib_lpo.rollout.engines import Engines
 from ib_lpo.rollout.limits import check_context, context_tokens
+from ib_lpo.scoring.answer_span import Decode
 from ib_lpo.scoring.estimators import ESTIMATORS, Need
 from ib_lpo.scoring.grades import Grade
 from ib_lpo.scoring.passes import longest_pass
@@ -30,6 +34,7 @@ from ib_lpo.scoring.rewards.find import locate
 from ib_lpo.scoring.scorer import IBScorer
 from ib_lpo.scoring.verifier import Verifier
 from ib_lpo.tree import Question
+from ib_lpo.weights.publisher import Publisher
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,20 +45,25 @@ class Assembly:
     decode: Callable[[Sequence[int]], str]  # token ids to text
     sets: QuestionSets
     benchmarks: list[Benchmark]  # of evaluation during training; empty without any
+    loop: EventLoop
     learner: LearnerGroup
-    scheduler: Worker
-    verifier: Worker
-    scorers: list[Worker]  # empty: nothing is asked of a scoring model
-    engines: list[Worker]
-
-    @property
-    def receivers(self) -> list[Worker]:
-        """Who holds a copy of the policy and must be sent every version."""
-        return [*self.engines, *(self.scorers if self.manifest.ib.scorer == "policy" else [])]
+    engines: Engines
+    scheduler: BranchScheduler
+    publisher: Publisher
+    verifier: Kept
+    scorers: list[Kept]  # empty: nothing is asked of a scoring model
+    kept: list[Kept]  # all services
 
     def grade(self, items: list[tuple[str, str]]) -> list[Grade]:
         """Grades of (response, gold answer) pairs."""
-        return self.verifier.call("grade", items).result()
+        return self.loop.gather([self.verifier.call("grade", items)], "grading")[0]
+
+    def metrics(self) -> dict[str, float]:
+        """Of the machinery: verifier, engines, restarts, memory of the driver."""
+        verifier = self.loop.gather([self.verifier.call("stats")], "the verifier's counts")[0]
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # kB
+        restarts = float(sum(kept.restarts for kept in self.kept))
+        return verifier | self.engines.metrics() | {"fleet/service_restarts": restarts, "memory/driver_gb": memory}
 
     def questions(self, batch: int) -> list[Question]:
         """The training questions of a batch (counted from 0 over the whole run): a pure function of manifest and batch."""
@@ -63,9 +73,18 @@ class Assembly:
         return [train[i] for i in chosen]
 
 
-@contextmanager
-def assemble(manifest: Manifest) -> Iterator[Assembly]:
-    """Start everything; stop everything on the way out, however that comes. Raises UserError for what the user can mend."""
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """What a run starts from, found to fit before anything is started or any directory is touched."""
+
+    manifest: Manifest
+    decode: Decode
+    sets: QuestionSets
+    benchmarks: list[Benchmark]
+
+
+def check(manifest: Manifest) -> Checked:
+    """Load the data and look at the model. Raises UserError for what the user can mend."""
     config = load_config(manifest.model)
     _check_model(manifest, config)
     locate(manifest.verifier.reward)
@@ -74,13 +93,20 @@ def assemble(manifest: Manifest) -> Iterator[Assembly]:
     benchmarks = load_benchmarks(manifest, tokenizer) if manifest.evaluation.every else []
     sets = without_benchmarks(sets, benchmarks, manifest)
     _check_scoring(manifest, sets, config)
-    fleet = open_fleet(manifest.cluster)
+    return Checked(manifest=manifest, decode=text_decoder(tokenizer), sets=sets, benchmarks=benchmarks)
+
+
+@contextmanager
+def assemble(checked: Checked) -> Iterator[Assembly]:
+    """Start everything; stop everything on the way out, however that comes. Raises UserError for what the user can mend."""
+    manifest = checked.manifest
+    fleet = open_fleet(manifest.cluster, manifest.run_dir / "logs")
     try:
         device = resolve_device(manifest.cluster, fleet)
         check_fit(manifest, device, fleet)
-        say(_announcement(manifest, sets, benchmarks, device))
-        parts = _start(manifest, fleet, device, sets, benchmarks)
-        yield Assembly(manifest=manifest, decode=text_decoder(tokenizer), benchmarks=benchmarks, **parts)
+        say(_announcement(manifest, checked.sets, checked.benchmarks, device))
+        found = _start(manifest, fleet, device, checked.sets, checked.benchmarks, checked.decode)
+        yield Assembly(manifest=manifest, decode=checked.decode, benchmarks=checked.benchmarks, **found)
     finally:
         fleet.shutdown()
 
@@ -129,33 +155,42 @@ def _announcement(manifest: Manifest, sets: QuestionSets, benchmarks: list[Bench
     )
 
 
-def _start(manifest: Manifest, fleet: Fleet, device: str, sets: QuestionSets, benchmarks: list[Benchmark]) -> dict:
+def _start(manifest: Manifest, fleet: Fleet, device: str, sets: QuestionSets, benchmarks: list[Benchmark], decode: Decode) -> dict:
     """Spawn all workers, then wait for them: their start-up overlaps. The gold answers are checked first of all."""
     c, gpus = manifest.cluster, float(device == "cuda")
-    env = engine_env(device)
-    verifier = fleet.spawn(Verifier, manifest.verifier, name="verifier", cpus=c.service_cpus)
-    grading, checked = verifier.call("ready"), verifier.call("check_gold", gold_answers(sets))
-    of_benchmarks = verifier.call("check_gold", golds_of(benchmarks))
-    engines = [
-        fleet.spawn(RolloutEngine, manifest, i, device, name=f"engine-{i}", cpus=c.engine_cpus, gpus=gpus * c.engine_gpus, env=env)
-        for i in range(manifest.rollout.engines)
-    ]
-    scorers = [
-        fleet.spawn(IBScorer, manifest, device, f"scorer-{i}", name=f"scorer-{i}", cpus=c.scorer_cpus, gpus=gpus * c.scorer_gpus)
-        for i in range(manifest.scorers)
-    ]
-    sampler = fleet.spawn(LatentSampler, manifest, name="latent-sampler", cpus=c.service_cpus)
-    scheduler = fleet.spawn(BranchScheduler, manifest, fleet, engines, sampler, name="scheduler", cpus=c.service_cpus)
-    learner = LearnerGroup(fleet, manifest, device)
-    ready = [worker.call("ready") for worker in (*engines, *scorers, sampler, scheduler)]
-    grading.result(c.start_deadline_s)
-    require_golds(benchmarks, of_benchmarks.result(c.start_deadline_s), manifest)
-    judged = without_bad_answers(sets, checked.result(c.start_deadline_s), manifest.data)
+    loop = EventLoop(fleet, c.call_deadline_s)
+
+    def service(cls: type, name: str, *args: object) -> Kept:
+        return Kept(lambda again: fleet.spawn(cls, *args, name=successor(name, again), cpus=c.service_cpus), most=c.most_restarts)
+
+    def scorer(number: int) -> Kept:
+        name, where = f"scorer-{number}", {"cpus": c.scorer_cpus, "gpus": gpus * c.scorer_gpus}
+        return Kept(
+            lambda again: fleet.spawn(IBScorer, manifest, device, successor(name, again), name=successor(name, again), **where),
+            publisher.prepare if manifest.ib.scorer == "policy" else None,
+            most=c.most_restarts,
+        )
+
+    verifier = service(Verifier, "verifier", manifest.verifier)
+    checked = [verifier.call("check_gold", gold_answers(sets)), verifier.call("check_gold", golds_of(benchmarks))]
+    sampler = service(LatentSampler, "latent-sampler", manifest)
+    scheduler = BranchScheduler(manifest, loop, sampler, verifier, decode)
+    engines = Engines(manifest, device, loop, scheduler.on_generations)
+    learner = LearnerGroup(loop, manifest, device)
+    publisher = Publisher(manifest, loop, learner, engines)
+    scheduler.serve_on(engines, publisher.again)
+    scorers = [scorer(number) for number in range(manifest.scorers)]
+    publisher.follow(scorers if manifest.ib.scorer == "policy" else [])
+    bad, bad_of_benchmarks = loop.gather(checked, "the check of the gold answers", c.start_deadline_s)
+    require_golds(benchmarks, bad_of_benchmarks, manifest)
+    judged = without_bad_answers(sets, bad, manifest.data)
     if judged.unjudgeable:
         say(
             f"data.bad_answers=drop: {judged.unjudgeable} questions left out, as their gold answers cannot be judged against; "
             f"{len(judged.train)} training questions, {len(judged.held_out)} held out are left"
         )
-    for pending in ready:
-        pending.result(c.start_deadline_s)
-    return {"sets": judged, "learner": learner, "scheduler": scheduler, "verifier": verifier, "scorers": scorers, "engines": engines}
+    learner.start()
+    loop.gather([worker.call("ready") for worker in (sampler, *scorers)], "the start of the services", c.start_deadline_s)
+    loop.until(lambda: engines.started, "the start of the rollout engines", c.start_deadline_s)
+    parts = {"loop": loop, "learner": learner, "scheduler": scheduler, "engines": engines, "publisher": publisher}
+    return parts | {"sets": judged, "verifier": verifier, "scorers": scorers, "kept": [verifier, sampler, *scorers]}

@@ -16,7 +16,7 @@ def accuracy(parts: Assembly, version: int) -> dict[str, float]:
     """`held_out/accuracy` over all samples (unverifiable ones count as not solved), and what it rests on; empty without held-out data."""
     if not parts.sets.held_out:
         return {}
-    trees = parts.scheduler.call("sample", version, parts.sets.held_out).result()
+    trees = parts.scheduler.sample(version, parts.sets.held_out)
     grade_trees(trees, parts.grade, parts.decode)
     verdicts = [t.verdict for tree in trees for t in tree.trajectories]
     return {

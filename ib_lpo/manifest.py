@@ -4,7 +4,7 @@
 `key.sub=value` overrides, then validates. Unknown keys are errors, and every error names key, value and fix.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from ib_lpo.analysis.config import AnalysisConfig
 from ib_lpo.branching.config import BranchingConfig
+from ib_lpo.checkpoints.config import CheckpointConfig
 from ib_lpo.data.config import DataConfig, HeldOutConfig
 from ib_lpo.data.preparation.config import PrepareConfig
 from ib_lpo.errors import UserError
@@ -20,8 +21,9 @@ from ib_lpo.evaluation.config import EvaluationConfig
 from ib_lpo.fleet.config import ClusterConfig
 from ib_lpo.latent.config import LatentConfig
 from ib_lpo.latent.fitting.config import FitConfig
-from ib_lpo.learner.config import CheckpointConfig, LearnerConfig
+from ib_lpo.learner.config import LearnerConfig
 from ib_lpo.policy.config import ModelConfig
+from ib_lpo.redaction import HIDDEN, is_secret_name, redact, secret_spans
 from ib_lpo.requirements import problems
 from ib_lpo.rollout.config import RolloutConfig
 from ib_lpo.scoring.config import FilterConfig, IbConfig, VerifierConfig
@@ -44,6 +46,9 @@ class Manifest(Section):
     """Every random choice of the run derives from it."""
     steps: int = Field(ge=1)
     """Training steps."""
+    max_staleness: int = Field(0, ge=0)
+    """Most policy versions between a token that a step trains on and the weights it updates. 0: synchronous; n: up to n + 1 steps grow while
+    the learner works, and engines take new weights in the middle of their responses (branching/ahead.py)."""
     runs_dir: Path = Path("runs")
     """Parent of run directories."""
     model: ModelConfig
@@ -115,16 +120,28 @@ def load(path: Path | str, overrides: Sequence[str] = ()) -> Manifest:
 
 
 def validate(values: dict[str, Any]) -> Manifest:
-    """A Manifest from plain values. Raises ManifestError with one line per problem."""
+    """A Manifest from plain values. Raises ManifestError with one line per problem, and no secret in it."""
     try:
-        return Manifest.model_validate(values)
+        manifest = Manifest.model_validate(values)
     except ValidationError as error:
-        raise ManifestError("\n".join(_explain(e) for e in error.errors())) from None
+        raise ManifestError(redact("\n".join(_explain(e) for e in error.errors()))) from None
+    if keys := list(_secret_keys(manifest.model_dump(mode="json"))):
+        raise ManifestError("\n".join(f"{key}: holds a secret, which would be stored; set an environment variable instead" for key in keys))
+    return manifest
 
 
 def dump(manifest: Manifest) -> str:
     """The resolved manifest as YAML; `load` of it gives an equal manifest."""
     return yaml.safe_dump(manifest.model_dump(mode="json"), sort_keys=False)
+
+
+def _secret_keys(value: Any, key: str = "") -> Iterator[str]:
+    """Where in a manifest's values secrets stand."""
+    if isinstance(value, dict | list):
+        for name, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _secret_keys(inner, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, str) and secret_spans(value):
+        yield key
 
 
 def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
@@ -181,19 +198,18 @@ def _explain(error: Any) -> str:
     if location[:2] in _UNIONS and len(location) > 2:
         kind, location = location[2], (*location[:2], *location[3:])
     key = ".".join(str(part) for part in location)
+    value = HIDDEN if is_secret_name(key.rpartition(".")[2]) else repr(error["input"])
     match error["type"]:
         case "extra_forbidden" if kind is not None:
-            return (
-                f"{key}: {'.'.join(location[:2])}.kind={kind!r} has no such key; remove it or check its spelling (value {error['input']!r})"
-            )
+            return f"{key}: {'.'.join(location[:2])}.kind={kind!r} has no such key; remove it or check its spelling (value {value})"
         case "extra_forbidden":
-            return f"{key}: unknown key; remove it or check its spelling (value {error['input']!r})"
+            return f"{key}: unknown key; remove it or check its spelling (value {value})"
         case "missing":
             return f"{key}: required, but absent; add it"
         case "union_tag_invalid":
             kinds = error["ctx"]["expected_tags"].replace("'", "")
             return f"{key}.kind={error['ctx']['tag']!r}: unknown; use one of {kinds}"
         case "union_tag_not_found":
-            return f"{key}={error['input']!r}: expected a mapping of keys to values with a `kind`; write {key}.kind=..."
+            return f"{key}={value}: expected a mapping of keys to values with a `kind`; write {key}.kind=..."
     message = error["msg"].removeprefix("Value error, ")
-    return f"{key}={error['input']!r}: {message}" if key else message
+    return f"{key}={value}: {message}" if key else message

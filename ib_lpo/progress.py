@@ -4,7 +4,7 @@ Without a terminal (CI, a log file) there is no bar, only the lines. A metric th
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from rich import get_console
@@ -60,6 +60,7 @@ class StepDisplay:
         )
         self._task = self._bar.add_task("train", total=steps, completed=start, phase="")
         self._seconds: dict[str, float] = {}
+        self._began = time.perf_counter()
 
     def __enter__(self) -> "StepDisplay":
         self._bar.start()
@@ -78,6 +79,11 @@ class StepDisplay:
         finally:
             self._seconds[name] = self._seconds.get(name, 0.0) + time.perf_counter() - began
 
+    def idle(self, who: str, busy: Sequence[str]) -> dict[str, float]:
+        """`idle/<who>`: share of the step's time so far that was spent in other phases than those in `busy`."""
+        total = time.perf_counter() - self._began
+        return {f"idle/{who}": max(0.0, 1.0 - sum(self._seconds.get(name, 0.0) for name in busy) / total)} if total > 0 else {}
+
     @property
     def seconds(self) -> dict[str, float]:
         """`seconds/<phase>` of the step under way, seconds."""
@@ -93,6 +99,12 @@ class StepDisplay:
         """Start a step's clock."""
         self._bar.update(self._task, phase="")
         self._seconds = {}
+        self._began = time.perf_counter()
+
+    def rewind(self, step: int) -> None:
+        """Go back to a step that was done before."""
+        self._bar.update(self._task, completed=step)
+        self.begin()
 
 
 def say(text: str) -> None:

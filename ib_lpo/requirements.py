@@ -197,6 +197,16 @@ def _of_the_learner(m: "Manifest") -> list[Requirement]:
             f"learner.max_tokens_per_micro_batch={budget}: less than one trajectory, rollout.max_prompt_tokens={r.max_prompt_tokens} + "
             f"rollout.max_response_tokens={r.max_response_tokens}; raise it to at least {longest}",
         ),
+        (
+            m.max_staleness == 0 or m.learner.loss.engine_is,
+            f"max_staleness={m.max_staleness}: tokens of older policies need their importance weights; set learner.loss.engine_is=true, or "
+            "max_staleness=0",
+        ),
+        (
+            m.max_staleness == 0 or m.cluster.mode != "local",
+            f"max_staleness={m.max_staleness}: cluster.mode=local makes one call at a time, so nothing overlaps; set cluster.mode=ray, or "
+            "max_staleness=0",
+        ),
         *_of_the_update(m),
     ]
 

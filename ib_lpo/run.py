@@ -2,23 +2,26 @@
 
     runs/<name>/manifest.yaml  metrics.jsonl  trees/step-000012.parquet  rollouts.jsonl  checkpoints/step-000012/  wandb/
 
-Steps count from 1. A step is recorded in this order: trees, metrics, checkpoint when due. A resumed run drops metrics and rollouts of
-steps after its checkpoint, so whenever a run is killed, each step ends up there exactly once. Besides the learner's state a checkpoint
-holds two numbers: the step, and how many batches of questions were drawn; all else that a run needs to go on is a function of them. It
-also holds digests of what lies outside of the run directory, the trained latent and the training questions: others in their place are
-refused.
+Steps count from 1. A step is recorded in this order: trees, metrics, checkpoint when due. A run that goes on from a checkpoint drops
+metrics and rollouts of later steps, so whenever a run is killed, each step ends up there exactly once. Besides the learner's state a
+checkpoint holds the step and the position in the data (branching/draws.py); all else that a run needs to go on is a function of them,
+random numbers included (seeds.py). It also holds digests of what lies outside of the run directory, the trained latent and the training
+questions: others in their place are refused.
 """
 
 import hashlib
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 from ib_lpo.alarms import raise_alarms
 from ib_lpo.assembly import Assembly
+from ib_lpo.branching.draws import Draws
+from ib_lpo.checkpoints.contents import LEARNER, fill
+from ib_lpo.checkpoints.directory import Checkpoint, find
+from ib_lpo.checkpoints.shelf import Checkpoints
 from ib_lpo.errors import UserError
 from ib_lpo.latent.store import latent_digest
-from ib_lpo.learner.checkpoint import newest_complete, write_checkpoint
+from ib_lpo.learner.group import LearnerLost
 from ib_lpo.manifest import Manifest
 from ib_lpo.previous import require_same, set_aside
 from ib_lpo.progress import StepDisplay, say, summary_table
@@ -29,67 +32,87 @@ from ib_lpo.tracking.tracker import Tracker
 from ib_lpo.tree import RolloutTree
 from ib_lpo.tree_store import write_trees
 
+Resume = bool | Path
+"""False: start anew; True: from the newest complete checkpoint, or the start without any; a path: from that checkpoint of the run."""
+
 
 class Run:
-    """Records steps, writes checkpoints, and knows how many steps are done and how many batches of questions are drawn."""
+    """Records steps, writes checkpoints, and knows how many steps are done and which batches of questions are drawn."""
 
-    def __init__(self, manifest: Manifest, *, resume: bool):
+    def __init__(self, manifest: Manifest, *, resume: Resume):
         """Raises UserError when what would be gone on from is another run, or was trained with another latent."""
         self._manifest = manifest
         self._latent = latent_digest(manifest)
-        self._resume = resume
+        self._resumed = resume is not False
         self._directory: Path = manifest.run_dir
-        if not resume:
+        self._shelf = Checkpoints(self._directory / "checkpoints", manifest.checkpoint, name=manifest.name)
+        if not self._resumed:
             set_aside(self._directory)
-        found = newest_complete(self._directory / "checkpoints") if resume else None
+        found = find(self._directory / "checkpoints", resume)
         if found is not None:
             require_same(manifest, self._directory / "manifest.yaml", may_change=_may_change(manifest))
-            self._require_latent(found[1])
-        self._checkpoint = None if found is None else found[0]
-        self._questions: str | None = None if found is None else found[1].get("questions")
-        self.done: int = 0 if found is None else found[1]["step"]
-        self._drawn: int = 0 if found is None else found[1].get("batches", self.done)  # a checkpoint without it: one batch a step
+            self._require_latent(found)
+            self._shelf.go_on_from(found)
+        self._go_on_from(found)
         self._display = StepDisplay(manifest.steps, self.done)
-        self._tracker = Tracker(self._directory, manifest, resume_from=self.done if found else None)
-        self._lines = read_metrics(self._tracker.path)
+        self._losses = 0
 
     def __enter__(self) -> "Run":
-        nothing = " (no checkpoint to resume from)" if self._resume else ""
+        nothing = " (no checkpoint to resume from)" if self._resumed else ""
         where = f"from step {self.done}" if self._checkpoint else f"from the start{nothing}"
         say(f"run {self._manifest.name} {where}, {self._manifest.steps} steps, in {self._directory}")
         self._display.__enter__()
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self._display.__exit__(*error)
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        self._display.__exit__(kind, *error)
         self._tracker.close()
+        self._shelf.close(wait=kind is None)
 
-    def restore(self, parts: Assembly) -> dict[str, float]:
-        """Bring all parts to policy version `done`, from the checkpoint that this run resumes from or from the starting model."""
-        self._require_questions(parts)
-        with self.phase("publish"):
-            if self._checkpoint is not None:
-                parts.learner.load((self._checkpoint / "learner").resolve())
-            return parts.learner.publish(self.done, parts.receivers)
+    @property
+    def begun(self) -> bool:
+        """Whether the starting policy, or a step, is recorded."""
+        return bool(self._lines)
+
+    def restore(self, parts: Assembly) -> int:
+        """Bring the learner to policy version `done`, which is returned: from the checkpoint gone on from, or the starting model."""
+        if self._checkpoint is not None:
+            self._require_questions(self._checkpoint, parts)
+            parts.learner.load((self._checkpoint.path / LEARNER).resolve())
+        return self.done
+
+    def rewind(self, parts: Assembly, loss: LearnerLost) -> int:
+        """After the loss of the learner: a new one at the newest checkpoint, and a record that ends there. Returns the policy version.
+
+        Raises the loss when no step was done since the last one, `cluster.most_restarts` times in a row.
+        """
+        self._losses += 1
+        if self._losses > self._manifest.cluster.most_restarts:
+            raise loss
+        self._tracker.close()
+        undone = self.done
+        self._go_on_from(find(self._directory / "checkpoints", True))
+        say(f"{loss}\nthe learner is started again from step {self.done}; {undone - self.done} steps are done again")
+        self._display.rewind(self.done)
+        with self.phase("recovery"):
+            parts.learner.restart()
+            return self.restore(parts)
 
     def phase(self, name: str) -> AbstractContextManager[None]:
         """Show and time a phase of the step; its seconds are recorded with the step."""
         return self._display.phase(name)
 
-    def next_batch(self) -> int:
-        """The number, from 0, of the next batch of questions, which is drawn with this call."""
-        self._drawn += 1
-        return self._drawn - 1
-
     def log_start(self, metrics: dict[str, float]) -> None:
         """Record what is known of the starting policy, as step 0."""
         self._tracker.log(0, metrics | self._display.seconds)
+        self._lines = read_metrics(self._tracker.path)
         self._display.begin()
 
     def record(self, step: int, trees: list[RolloutTree], metrics: dict[str, float], parts: Assembly) -> None:
         """Write trees, metrics and rollouts, tell alarms, save a checkpoint when due; its seconds count towards the next step."""
         write_trees(self._directory / "trees" / f"step-{step:06d}.parquet", trees, step, decode=parts.decode)
-        metrics |= self._display.seconds
+        metrics |= self._display.seconds | self._display.idle("learner", ("update", "publish")) | self._shelf.metrics()
+        metrics["fleet/learner_losses"] = float(self._losses)
         alarms, told = raise_alarms(self._lines, metrics, self._manifest.learner)
         metrics |= alarms
         self._lines.append(metrics)
@@ -99,38 +122,45 @@ class Run:
         for text in told:
             say(f"ALARM step {step}: {text}")
         self.done = step
+        self.draws.finished(step)
         every = self._manifest.checkpoint.every
         if every > 0 and (step % every == 0 or step == self._manifest.steps):
             with self.phase("checkpoint"):
-                self._save(step, parts)
+                self._save(step, metrics, parts)
 
     def summarise(self) -> None:
         """Print the table of the whole run, resumed parts included."""
         lines = read_metrics(self._tracker.path)
         self._display.console.print(summary_table(*ends(lines), totals(lines)))
 
-    def _save(self, step: int, parts: Assembly) -> None:
+    def _go_on_from(self, found: Checkpoint | None) -> None:
+        """Take the step, the position in the data and the record from a checkpoint; None: the start of the run."""
+        self._checkpoint = found
+        self.done: int = 0 if found is None else found.step
+        self.draws = Draws() if found is None else Draws.of(found.state)
+        self._tracker = Tracker(self._directory, self._manifest, resume_from=self.done if found else None)
+        self._lines = read_metrics(self._tracker.path)
+
+    def _save(self, step: int, metrics: dict[str, float], parts: Assembly) -> None:
         def save(directory: Path) -> None:
-            (directory / "learner").mkdir()
-            parts.learner.save((directory / "learner").resolve())
+            fill(directory, self._manifest, parts.learner)
 
-        state = {"step": step, "batches": self._drawn, "latent": self._latent, "questions": _digest(parts)}
-        write_checkpoint(self._directory / "checkpoints", step, save, state, keep=self._manifest.checkpoint.keep)
+        state = {"step": step, **self.draws.state(), "latent": self._latent, "questions": _digest(parts)}
+        self._shelf.write(step, save, state, metrics)
 
-    def _require_questions(self, parts: Assembly) -> None:
-        """Raise UserError when the checkpoint was trained on other questions; one that does not say is taken as it is."""
-        if self._questions not in (None, _digest(parts)):
+    def _require_questions(self, checkpoint: Checkpoint, parts: Assembly) -> None:
+        """Raise UserError when the checkpoint was trained on other questions."""
+        if checkpoint.state["questions"] != _digest(parts):
             raise UserError(
-                f"data.train: after leaving out what is held out or in a benchmark, its questions are not those that {self._checkpoint} "
+                f"data.train: after leaving out what is held out or in a benchmark, its questions are not those that {checkpoint.path} "
                 "was trained on; put files and evaluation.benchmarks back as they were, or start over with --fresh"
             )
 
-    def _require_latent(self, state: dict[str, Any]) -> None:
-        """Raise UserError unless the checkpoint of `state` was trained with the latent that lies in latent.weights now. One that does not
-        say is taken as it is."""
-        if state.get("latent", self._latent) != self._latent:
+    def _require_latent(self, checkpoint: Checkpoint) -> None:
+        """Raise UserError unless the checkpoint was trained with the latent that lies in latent.weights now."""
+        if checkpoint.state["latent"] != self._latent:
             raise UserError(
-                f"latent.weights={str(self._manifest.latent.weights)!r}: holds another latent than step {state['step']} of "
+                f"latent.weights={str(self._manifest.latent.weights)!r}: holds another latent than step {checkpoint.step} of "
                 f"{self._directory} was trained with; put that one back, or start over with --fresh"
             )
 

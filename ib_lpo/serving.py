@@ -15,10 +15,10 @@ from ib_lpo.fleet.placement import check_engines, open_fleet, resolve_device
 from ib_lpo.latent.injection import MAPS, MapShape
 from ib_lpo.latent.store import build_maps
 from ib_lpo.manifest import Manifest
-from ib_lpo.policy.dtype import compute_dtype
 from ib_lpo.policy.load import load_policy
 from ib_lpo.rollout.engine import RolloutEngine, engine_env
 from ib_lpo.rollout.request import Generation, GenerationRequest
+from ib_lpo.weights.dtype import copy_dtype
 from ib_lpo.weights.publish import publish
 
 
@@ -73,7 +73,8 @@ def serving(manifest: Manifest, *, engines: int = 1, checkpoint: Path | None = N
         ]
         for pending in [engine.call("ready") for engine in started]:
             pending.result(c.start_deadline_s)
-        publish(tensors, version=0, receivers=started, fleet=fleet, config=manifest.weights)
+        sending = manifest.weights.model_copy(update={"transport": "auto"})  # the manifest's is the learner's
+        publish(tensors, version=0, receivers=started, fleet=fleet, config=sending, dtype=copy_dtype(manifest, device))
         yield Serving(started, fleet)
     finally:
         fleet.shutdown()
@@ -81,7 +82,7 @@ def serving(manifest: Manifest, *, engines: int = 1, checkpoint: Path | None = N
 
 def _tensors(manifest: Manifest, device: str, checkpoint: Path | None) -> list[tuple[str, Tensor]]:
     """The policy's parameters and, with a latent, those of its maps, in the engines' type."""
-    dtype = compute_dtype(manifest.learner, device)
+    dtype = copy_dtype(manifest, device)
     policy = load_policy(manifest.model, dtype=dtype, device="cpu")
     maps = None if manifest.latent.kind == "none" else build_maps(manifest, MapShape.of(policy.config, manifest.latent), dtype)
     if checkpoint is not None:

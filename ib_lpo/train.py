@@ -1,73 +1,84 @@
 """The training loop: one step of method.md per iteration.
 
-    grow     questions -> roots -> forks -> latents -> branches        BranchScheduler, RolloutEngines, LatentSampler
-    grade    verifiable reward                                         Verifier
-    score    S_IB of every trajectory                                  IBScorers
-    filter   the N best branches of each root or question              here
-    advantages                                                         here
-    update   GRPO on what was kept                                     Learner ranks (ZeRO-3)
-    publish  the new weights, verified, to engines and scorer          Learner -> RolloutEngines, IBScorer
+    grow       questions -> roots -> forks -> latents -> branches, graded    BranchScheduler, RolloutEngines, LatentSampler, Verifier
+    score      S_IB of every trajectory                                       IBScorers
+    filter     the N best branches of each root or question                   here
+    advantages                                                                here
+    update     GRPO on what was kept                                          Learner ranks (ZeRO-3)
+    publish    the new weights, verified, to engines and scorers              Learner -> RolloutEngines, IBScorers
 
-With data.batches_per_step > 1 (dynamic sampling) grow and grade repeat until enough questions have signal. Steps count from 1; step k is
-grown by policy version k-1 and publishes version k. Each phase waits for the one before it: no trajectory is older than its update.
+Steps count from 1; step k makes version k of version k-1. With max_staleness: 0 each phase waits for the one before it. With n, up to n + 1
+steps grow while the learner works (branching/ahead.py): whatever the driver waits for, its event loop goes on serving the engines.
+
+A lost learner is started again from the newest checkpoint, and what came after that is done again; all other losses are made good where
+they happen (docs/reliability.md).
 """
 
-from ib_lpo.assembly import Assembly, assemble
+from ib_lpo.assembly import Assembly, assemble, check
+from ib_lpo.branching.ahead import Ahead
 from ib_lpo.branching.metrics import growth_metrics
-from ib_lpo.branching.sampling import Harvest
 from ib_lpo.evaluation.during_training import evaluation, evaluation_due
 from ib_lpo.held_out import accuracy, due
 from ib_lpo.learner.advantages import assign_advantages
+from ib_lpo.learner.group import LearnerLost
 from ib_lpo.manifest import Manifest
-from ib_lpo.run import Run
+from ib_lpo.run import Resume, Run
 from ib_lpo.scoring.failures import label_failures
 from ib_lpo.scoring.filter import filter_branches
-from ib_lpo.scoring.grade import grade_trees, grading_metrics
+from ib_lpo.scoring.grade import grading_metrics
 from ib_lpo.scoring.replicas import read_trees
 from ib_lpo.scoring.score import score_trees
 from ib_lpo.tree import RolloutTree
 
 
-def train(manifest: Manifest, *, resume: bool = False) -> None:
-    """Run the manifest from its first step, or from the newest complete checkpoint of its run directory."""
-    with assemble(manifest) as parts, Run(manifest, resume=resume) as run:
-        published = run.restore(parts)
-        if run.done == 0:
-            with run.phase("held_out"):
-                first = accuracy(parts, 0)
-            if evaluation_due(0, manifest):
-                with run.phase("evaluation"):
-                    first |= evaluation(parts, 0)
-            run.log_start(published | first | {"data/unjudgeable": float(parts.sets.unjudgeable)})
-        for step in range(run.done + 1, manifest.steps + 1):
-            trees, metrics = one_step(step, run, parts)
-            if due(step, manifest):
-                with run.phase("held_out"):
-                    metrics |= accuracy(parts, step)
-            if evaluation_due(step, manifest):
-                with run.phase("evaluation"):
-                    metrics |= evaluation(parts, step)
-            run.record(step, trees, metrics, parts)
+def train(manifest: Manifest, *, resume: Resume = False) -> None:
+    """Run the manifest from its first step, or from a complete checkpoint of its run directory."""
+    checked = check(manifest)
+    with Run(manifest, resume=resume) as run, assemble(checked) as parts:
+        version = run.restore(parts)
+        while True:
+            try:
+                train_on(version, run, parts)
+                break
+            except LearnerLost as loss:
+                parts.scheduler.abandon()
+                version = run.rewind(parts, loss)
         run.summarise()
 
 
-def one_step(step: int, run: Run, parts: Assembly) -> tuple[list[RolloutTree], dict[str, float]]:
-    """Steps 1 to 7 of method.md; returns the finished trees and the step's metrics."""
-    trees, metrics = grow_and_grade(step, run, parts)
+def train_on(version: int, run: Run, parts: Assembly) -> None:
+    """All steps that are left, from the policy version that the learner holds."""
+    manifest = parts.manifest
+    with run.phase("publish"):
+        published = parts.publisher.publish(version)
+    ahead = Ahead(manifest, parts.scheduler, run.draws, parts.questions)
+    parts.engines.on_version = ahead.published
+    if not run.begun:
+        run.log_start(published | _checks(0, run, parts) | {"data/unjudgeable": float(parts.sets.unjudgeable)})
+    for step in range(run.done + 1, manifest.steps + 1):
+        trees, metrics = one_step(step, run, parts, ahead)
+        run.record(step, trees, metrics | _checks(step, run, parts), parts)
+
+
+def one_step(step: int, run: Run, parts: Assembly, ahead: Ahead) -> tuple[list[RolloutTree], dict[str, float]]:
+    """One step of method.md; returns the finished trees and the step's metrics."""
+    manifest = parts.manifest
+    with run.phase("grow"):
+        harvest = ahead.take(step)
+        trees = harvest.kept()
+        metrics = growth_metrics(harvest.grown, manifest.rollout.block_size) | grading_metrics(harvest.grown) | harvest.metrics()
     with run.phase("score"):
         metrics |= score(trees, parts)
     with run.phase("filter"):
-        metrics |= filter_branches(trees, parts.manifest)
+        metrics |= filter_branches(trees, manifest)
     with run.phase("advantages"):
-        manifest = parts.manifest
-        metrics |= assign_advantages(
-            trees, manifest.learner.advantage, max_response_tokens=manifest.rollout.max_response_tokens, ib=manifest.ib
-        )
+        longest = manifest.rollout.max_response_tokens
+        metrics |= assign_advantages(trees, manifest.learner.advantage, max_response_tokens=longest, ib=manifest.ib)
     with run.phase("update"):
         metrics |= parts.learner.update(trees, step)
     with run.phase("publish"):
-        metrics |= parts.learner.publish(step, parts.receivers)
-    return trees, metrics
+        metrics |= parts.publisher.publish(step)
+    return trees, metrics | parts.metrics()
 
 
 def score(trees: list[RolloutTree], parts: Assembly) -> dict[str, float]:
@@ -75,20 +86,17 @@ def score(trees: list[RolloutTree], parts: Assembly) -> dict[str, float]:
     ib = parts.manifest.ib
     if ib.estimator == "none":
         return {}
-    readings, cost = read_trees(parts.scorers, trees, ib, parts.decode)
+    readings, cost = read_trees(parts.scorers, trees, ib, parts.decode, parts.loop)
     return score_trees(trees, readings, cost, parts.manifest) | label_failures(trees, ib.failures, parts.decode)
 
 
-def grow_and_grade(step: int, run: Run, parts: Assembly) -> tuple[list[RolloutTree], dict[str, float]]:
-    """The graded trees that the step trains on, and metrics of all that were grown for it."""
-    data = parts.manifest.data
-    harvest = Harvest(wanted=data.questions_per_step, budget=data.batches_per_step)
-    while not harvest.complete:
-        questions = harvest.fresh(parts.questions(run.next_batch()))
-        with run.phase("grow"):
-            trees = parts.scheduler.call("grow", step, questions).result()
-        with run.phase("grade"):
-            grade_trees(trees, parts.grade, parts.decode)
-        harvest.add(trees)
-    metrics = growth_metrics(harvest.grown, parts.manifest.rollout.block_size) | grading_metrics(harvest.grown) | harvest.metrics()
-    return harvest.kept(), metrics | parts.verifier.call("stats").result()
+def _checks(step: int, run: Run, parts: Assembly) -> dict[str, float]:
+    """How good policy version `step` is, where that is due; version 0 always is on held-out questions."""
+    metrics: dict[str, float] = {}
+    if step == 0 or due(step, parts.manifest):
+        with run.phase("held_out"):
+            metrics |= accuracy(parts, step)
+    if evaluation_due(step, parts.manifest):
+        with run.phase("evaluation"):
+            metrics |= evaluation(parts, step)
+    return metrics

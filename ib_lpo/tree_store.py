@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ib_lpo.errors import UserError
-from ib_lpo.tree import Failure, FailureMode, Fork, IbScore, Label, Question, RolloutTree, Status, Trajectory, Verdict
+from ib_lpo.tree import Failure, FailureMode, Fork, IbScore, Label, Question, RolloutTree, Status, Trajectory, Verdict, VersionSpan
 
 _IDS, _FLOATS = pa.list_(pa.int32()), pa.list_(pa.float32())
 _QUESTION = {
@@ -42,6 +42,7 @@ _IB = {
     "profile": pa.list_(pa.float64()),
 }
 _FAILURE = {"mode": pa.string(), "start": pa.int32(), "end": pa.int32(), "measure": pa.float64()}
+_SPAN = {"version": pa.int64(), "start": pa.int32(), "end": pa.int32()}
 _TRAJECTORY = {
     "id": pa.string(),
     "parent": pa.string(),
@@ -53,7 +54,7 @@ _TRAJECTORY = {
     "token_ids": _IDS,
     "logprobs": _FLOATS,
     "entropies": _FLOATS,
-    "version": pa.int64(),
+    "spans": pa.list_(pa.struct(_SPAN.items())),
     "status": pa.string(),
     "cached_tokens": pa.int32(),
     "verdict": pa.string(),
@@ -79,6 +80,10 @@ _SCHEMA = pa.schema(
 _ARRAYS = {"latent": np.float32, "prefix_ids": np.int32, "token_ids": np.int32, "logprobs": np.float32, "entropies": np.float32}
 _ENUMS = {"status": Status, "verdict": Verdict, "label": Label}
 _RECORDS = {"fork": Fork, "ib": IbScore}
+_LISTS = {
+    "failures": lambda rows: tuple(Failure(**row | {"mode": FailureMode(row["mode"])}) for row in rows),
+    "spans": lambda rows: tuple(VersionSpan(**row) for row in rows),
+}
 
 
 def write_trees(path: Path, trees: Sequence[RolloutTree], step: int, *, decode: Callable[[list[int]], str] | None = None) -> Path:
@@ -132,8 +137,8 @@ def _column(name: str, values: pa.Array) -> list[Any]:
         there = values.is_valid().to_pylist()
         return [whole[a:b] if valid else None for a, b, valid in zip(ends[:-1], ends[1:], there, strict=True)]
     plain = values.to_pylist()
-    if name == "failures":
-        return [None if row is None else tuple(Failure(**f | {"mode": FailureMode(f["mode"])}) for f in row) for row in plain]
+    if name in _LISTS:
+        return [None if row is None else _LISTS[name](row) for row in plain]
     if name in _ENUMS:
         return [None if value is None else _ENUMS[name](value) for value in plain]
     if name in _RECORDS:
@@ -150,7 +155,7 @@ def _tree_rows(tree: RolloutTree, index: int, step: int, decode: Callable[[list[
 def _row(trajectory: Trajectory, decode: Callable[[list[int]], str] | None) -> dict[str, Any]:
     row = {name: getattr(trajectory, name) for name in _TRAJECTORY}
     row |= {name: None if row[name] is None else asdict(row[name]) for name in _RECORDS}
-    row["failures"] = [asdict(failure) for failure in trajectory.failures]
+    row |= {name: [asdict(record) for record in row[name]] for name in _LISTS}
     return row | {"text": decode(trajectory.response_ids.tolist()) if decode else None}
 
 
@@ -166,7 +171,7 @@ def _trajectory(row: dict[str, Any]) -> Trajectory:
     values |= {name: np.array(values[name], dtype) for name, dtype in _ARRAYS.items() if values[name] is not None}
     values |= {name: kind(values[name]) for name, kind in _ENUMS.items() if values[name] is not None}
     values |= {name: _record(kind, values[name]) for name, kind in _RECORDS.items() if values[name] is not None}
-    values["failures"] = tuple(Failure(**failure | {"mode": FailureMode(failure["mode"])}) for failure in values["failures"])
+    values |= {name: read(values[name]) for name, read in _LISTS.items()}
     return Trajectory(**values)
 
 

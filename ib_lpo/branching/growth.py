@@ -1,14 +1,15 @@
-"""The growth of a step's rollout trees, as a pure state machine: no Ray, no vLLM, no clock.
+"""The growth of a batch of rollout trees, as a pure state machine: no Ray, no vLLM, no clock.
 
     roots ──on_generation──► forks? ──Sprouts──► on_latents ──► branches ──on_generation──► forks? … ──► done
                               └─ no candidate: counted, not forked
 
-Events come in, requests come out. Invariants: every question belongs to one engine, so a branch always goes to the engine that holds
-its prefix; a branch is requested as soon as its fork's latents are there, whatever other trajectories do; every seed is a
-function of (run seed, step, purpose, trajectory), and a trajectory's budget of its parent's, so neither the order of events nor a request
-that is issued again changes the trees. A branch forks at tokens of its own, and its prefix holds one at least.
+Events come in, requests come out, each with the number of its question. Invariants: a branch is requested as soon as its fork's latents
+are there, whatever other trajectories do; every seed is a function of (run seed, step, purpose, trajectory), and a trajectory's budget of
+its parent's, so neither the order of events nor a request that is issued again changes the trees. A branch forks at tokens of its own,
+and its prefix holds one at least. No token is older than the plan's `oldest` policy version.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +24,10 @@ from ib_lpo.rollout.request import Generation, GenerationRequest
 from ib_lpo.tree import Fork, Question, RolloutTree, Status, Trajectory, natural_order
 
 
+class StaleTokens(RuntimeError):
+    """The staleness bound is broken."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrowthPlan:
     """What to grow in one step."""
@@ -32,7 +37,7 @@ class GrowthPlan:
     temperature: float
     top_p: float
     top_k: int | None
-    engines: int
+    oldest: int  # policy version; no token may come from an older one
     seed_path: tuple[object, ...]  # (run seed, step, purpose)
 
 
@@ -41,7 +46,7 @@ class Sprout:
     """A fork that waits for its latents."""
 
     id: str  # of its first branch
-    engine: int
+    question: int
     prefix_ids: np.ndarray  # int32, prompt and shared response tokens: the condition c of p(z|c)
     count: int  # branches, K or what the budget leaves
     seed: int
@@ -52,7 +57,6 @@ class _Expected:
     """A trajectory that is being generated."""
 
     question: int
-    engine: int
     seed: int
     quota: int  # most branches that may descend from it
     level: int = 0  # a root's is 0
@@ -67,7 +71,6 @@ class _Waiting:
     """A fork whose latents are being drawn; one latent and one quota per branch."""
 
     question: int
-    engine: int
     level: int  # of the branches
     parent: str
     fork: Fork
@@ -87,23 +90,22 @@ class Growth:
         self._trees = [RolloutTree(question=question) for question in self._questions]
         self._expected: dict[str, _Expected] = {}
         self._waiting: dict[str, _Waiting] = {}
+        self._open = Counter[int]()  # trajectories and sprouts that a question still waits for
 
-    def start(self) -> dict[int, list[GenerationRequest]]:
-        """All root requests, by engine. Raises ValueError when a question id occurs twice."""
+    def start(self) -> list[list[GenerationRequest]]:
+        """All root requests, by question. Raises ValueError when a question id occurs twice."""
         branching = self._plan.branching
-        requests: dict[int, list[GenerationRequest]] = {e: [] for e in range(self._plan.engines)}
-        for number, question in enumerate(self._questions):
-            engine = number % self._plan.engines
-            requests[engine] += [
-                self._expect(f"{question.id}/r{r}", question=number, engine=engine, quota=branching.most_branches)
-                for r in range(branching.roots)
-            ]
-        return requests
+        return [
+            [self._expect(f"{question.id}/r{r}", question=number, quota=branching.most_branches) for r in range(branching.roots)]
+            for number, question in enumerate(self._questions)
+        ]
 
-    def on_generation(self, generation: Generation) -> list[Sprout]:
-        """Take a finished trajectory; one that forks gives a Sprout per fork. Raises KeyError for an id that is not expected."""
+    def on_generation(self, generation: Generation, engine: int) -> list[Sprout]:
+        """Take a trajectory that `engine` finished; one that forks gives a Sprout per fork. Raises KeyError for an id that is not expected,
+        StaleTokens for tokens of an older policy than the plan allows."""
         expected = self._expected.pop(generation.id)
-        trajectory = _trajectory(generation, expected)
+        trajectory = _trajectory(generation, expected, engine, self._plan.oldest)
+        self._open[expected.question] -= 1
         tree = self._trees[expected.question]
         tree.trajectories.append(trajectory)
         wanted = self._wanted(expected)
@@ -115,12 +117,13 @@ class Growth:
         return self._sprouts(trajectory, expected, forks)
 
     def on_latents(self, sprout: str, latents: Sequence[np.ndarray | None]) -> list[GenerationRequest]:
-        """The branch requests of the sprout with this id, one per latent (None: without z), for the sprout's engine."""
+        """The branch requests of the sprout with this id, one per latent (None: without z)."""
         waiting = self._waiting[sprout]
         if len(latents) != len(waiting.quotas):
             raise ValueError(f"{sprout}: {len(latents)} latents for {len(waiting.quotas)} branches")
         del self._waiting[sprout]
-        shared = {name: getattr(waiting, name) for name in ("question", "engine", "level", "parent", "fork", "prefix_ids")}
+        self._open[waiting.question] -= 1
+        shared = {name: getattr(waiting, name) for name in ("question", "level", "parent", "fork", "prefix_ids")}
         return [
             self._expect(f"{waiting.parent}/b{waiting.first + k}", **shared, latent=z, quota=quota)
             for k, (z, quota) in enumerate(zip(latents, waiting.quotas, strict=True))
@@ -130,19 +133,20 @@ class Growth:
     def done(self) -> bool:
         return not self._expected and not self._waiting
 
-    def trees(self) -> list[RolloutTree]:
-        """The grown trees: roots first, then branches, by their numbers. Raises RuntimeError before the end."""
-        if not self.done:
-            raise RuntimeError(f"still growing: {', '.join([*self._expected, *self._waiting][:5])} …")
-        for tree in self._trees:
-            tree.trajectories.sort(key=lambda t: (t.parent is not None, natural_order(t.id)))
-        return self._trees
+    def grown(self, question: int) -> RolloutTree | None:
+        """The tree of a question with all of its trajectories, roots first, then branches, by their numbers; None while it grows."""
+        if self._open[question]:
+            return None
+        tree = self._trees[question]
+        tree.trajectories.sort(key=lambda t: (t.parent is not None, natural_order(t.id)))
+        return tree
 
-    def _expect(self, id: str, *, question: int, engine: int, quota: int, **branch: Any) -> GenerationRequest:
+    def _expect(self, id: str, *, question: int, quota: int, **branch: Any) -> GenerationRequest:
         if id in self._expected:
             raise ValueError(f"question id {self._questions[question].id!r} occurs twice in one step; ids must be unique in the data")
-        expected = _Expected(question=question, engine=engine, quota=quota, seed=self._seed("rollout", id), **branch)
+        expected = _Expected(question=question, quota=quota, seed=self._seed("rollout", id), **branch)
         self._expected[id] = expected
+        self._open[question] += 1
         return GenerationRequest(
             id=id,
             prefix_ids=np.concatenate([self._prompt(question), expected.prefix_ids]),
@@ -191,7 +195,6 @@ class Growth:
             id, prefix = f"{parent.id}/b{first}", response[: fork.prefix_length]
             self._waiting[id] = _Waiting(
                 question=expected.question,
-                engine=expected.engine,
                 level=expected.level + 1,
                 parent=parent.id,
                 fork=fork,
@@ -200,27 +203,27 @@ class Growth:
                 quotas=quotas[first : first + count],
             )
             seed = self._seed("latents", parent.id, *([number] if number else []))
-            sprouts.append(Sprout(id=id, engine=expected.engine, prefix_ids=np.concatenate([prompt, prefix]), count=count, seed=seed))
+            self._open[expected.question] += 1
+            sprouts.append(Sprout(id=id, question=expected.question, prefix_ids=np.concatenate([prompt, prefix]), count=count, seed=seed))
             first += count
         return sprouts
 
 
-def _trajectory(generation: Generation, expected: _Expected) -> Trajectory:
-    versions = {span.version for span in generation.spans}
-    if len(versions) != 1:
-        raise RuntimeError(f"{generation.id}: tokens of policy versions {sorted(versions)} in one synchronous rollout")
+def _trajectory(generation: Generation, expected: _Expected, engine: int, oldest: int) -> Trajectory:
+    if (version := min(span.version for span in generation.spans)) < oldest:
+        raise StaleTokens(f"{generation.id}: has tokens of policy version {version}, and its step takes none before version {oldest}")
     return Trajectory(
         id=generation.id,
         parent=expected.parent,
         fork=expected.fork,
         latent=expected.latent,
         seed=expected.seed,
-        engine=expected.engine,
+        engine=engine,
         prefix_ids=expected.prefix_ids,
         token_ids=generation.token_ids,
         logprobs=generation.logprobs,
         entropies=generation.entropies,
-        version=versions.pop(),
+        spans=generation.spans,
         status=generation.status,
         cached_tokens=generation.cached_tokens,
     )

@@ -1,22 +1,26 @@
-"""BranchScheduler: grows a step's trees on a pool of engines.
+"""BranchScheduler: grows batches of rollout trees on the engines, any number of batches at a time.
 
-Who waits for whom: each engine has at most one `advance` call outstanding; it returns when something on that engine finishes, and the
-next call carries whatever branches that made possible. Engines never wait for one another, and a branch starts at its engine's
-next iteration after its parent ended. Since a question lives on one engine, each engine sees the same calls in every run
-of the same manifest, however the engines interleave: the trees are identical.
+Who waits for whom: nobody. A root's forks start the moment it ends; their latents are drawn while the engines go on; a branch is
+requested as soon as its fork has them; a tree is graded as soon as it is grown. In a synchronous run (max_staleness: 0) an engine is not
+called while it waits for latents of its own forks, so that each engine sees the same calls in every run of the same manifest, however the
+engines interleave: the trees are identical.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 
-import numpy as np
-
+from ib_lpo.branching.config import BranchingConfig
 from ib_lpo.branching.growth import Growth, GrowthPlan, Sprout
-from ib_lpo.fleet.base import Fleet, Pending, Worker
+from ib_lpo.fleet.base import Pending, Worker
+from ib_lpo.fleet.loop import EventLoop
 from ib_lpo.latent.sampler import LatentRequest
 from ib_lpo.manifest import Manifest
-from ib_lpo.policy.load import load_tokenizer, text_decoder
+from ib_lpo.rollout.engines import Engines
+from ib_lpo.rollout.pool import Group
 from ib_lpo.rollout.request import Generation, GenerationRequest
-from ib_lpo.scoring.answer_span import answer_start
+from ib_lpo.scoring.answer_span import Decode, answer_start
+from ib_lpo.scoring.grade import set_grades, to_grade
 from ib_lpo.tree import Question, RolloutTree
 
 
@@ -32,80 +36,147 @@ class PlainSampling:
     top_k: int | None = None
 
 
+@dataclass(slots=True, eq=False)
+class Batch:
+    """Questions that grow together; `trees`, in their order, once `done`."""
+
+    tag: str  # part of the ids of its requests
+    growth: Growth
+    found: list[RolloutTree | None]
+    graded: bool  # whether its trees are graded
+    on_done: Callable[["Batch"], None] = field(default=lambda batch: None)
+
+    @property
+    def done(self) -> bool:
+        return None not in self.found
+
+    @property
+    def trees(self) -> list[RolloutTree]:
+        """Raises RuntimeError before the end."""
+        if not self.done:
+            raise RuntimeError(f"batch {self.tag} still grows {self.found.count(None)} of {len(self.found)} trees")
+        return self.found
+
+
 class BranchScheduler:
-    """Runs inside one worker."""
+    """Runs in the driver. `sampler`: LatentSampler; `verifier`: Verifier."""
 
-    def __init__(self, manifest: Manifest, fleet: Fleet, engines: list[Worker], sampler: Worker):
-        self._manifest = manifest
-        self._fleet = fleet
-        self._engines = engines
-        self._sampler = sampler
-        self._decode = text_decoder(load_tokenizer(manifest.model))
+    def __init__(self, manifest: Manifest, loop: EventLoop, sampler: Worker, verifier: Worker, decode: Decode):
+        """`serve_on` belongs before anything else."""
+        self._manifest, self._loop = manifest, loop
+        self._sampler, self._verifier, self._decode = sampler, verifier, decode
+        self._batches: dict[str, Batch] = {}
 
-    def ready(self) -> bool:
-        return True
+    def serve_on(self, engines: Engines, mend: Callable[[], None]) -> None:
+        """The engines to grow on; they report to `on_generations`. `mend` brings the present weights to engines that are `starved`."""
+        self._engines, self._mend = engines, mend
 
-    def grow(self, step: int, questions: list[Question]) -> list[RolloutTree]:
-        """Roots, forks, latents and branches of one batch of a training step; trees in the order of `questions`."""
-        m, r = self._manifest, self._manifest.rollout
+    def grow(self, step: int, batch: int, questions: list[Question], on_done: Callable[[Batch], None]) -> Batch:
+        """Start to grow and grade a batch of a training step: roots, forks, latents, branches. No token may be older than
+        version step - 1 - max_staleness."""
+        m = self._manifest
+        oldest = step - 1 - m.max_staleness
+        return self._start(f"{step}.{batch}", questions, self._plan(m.branching, (m.seed, step, "train"), oldest), True, on_done)
+
+    def sample(self, version: int, questions: list[Question], how: PlainSampling | None = None) -> list[RolloutTree]:
+        """Trees of roots alone, without z, not graded, all of `version` or newer; by default those of the held-out check. The engines
+        forget them, as a resumed run never saw them."""
+        m, how = self._manifest, self._held_out() if how is None else how
         plan = GrowthPlan(
-            branching=m.branching,
-            max_response_tokens=r.max_response_tokens,
-            temperature=r.temperature,
-            top_p=r.top_p,
-            top_k=r.top_k,
-            engines=len(self._engines),
-            seed_path=(m.seed, step, "train"),
-        )
-        return self._run(questions, plan)
-
-    def sample(self, step: int, questions: list[Question], how: PlainSampling | None = None) -> list[RolloutTree]:
-        """Trees of roots alone, without z; by default those of the held-out check. The engines forget them, as a resumed run never saw
-        them."""
-        how = self._held_out() if how is None else how
-        plan = GrowthPlan(
-            branching=self._manifest.branching.model_copy(update={"roots": how.samples, "branches": 0}),
+            branching=m.branching.model_copy(update={"roots": how.samples, "branches": 0}),
             max_response_tokens=how.max_response_tokens,
             temperature=how.temperature,
             top_p=how.top_p,
             top_k=how.top_k,
-            engines=len(self._engines),
-            seed_path=(self._manifest.seed, step, how.purpose),
+            oldest=version,
+            seed_path=(m.seed, version, how.purpose),
         )
-        trees = self._run(questions, plan)
-        for pending in [engine.call("forget") for engine in self._engines]:
-            pending.result()
-        return trees
+        self.wait(lambda: self._engines.version == version, f"the publish of version {version}")
+        batch = self._start(f"{how.purpose}.{version}", questions, plan, False, lambda batch: None)
+        self.wait(lambda: batch.done, f"{how.purpose} of version {version}")
+        self._engines.empty_caches()
+        return batch.trees
+
+    @property
+    def version(self) -> int | None:
+        """What whoever serves generates with, at least; None before the first publish."""
+        return self._engines.version
+
+    def wait(self, holds: Callable[[], bool], what: str) -> None:
+        """Serve until `holds`; lets the learner publish again where nobody can generate before it does."""
+        while not holds():
+            self._loop.until(lambda: holds() or self._engines.starved, what)
+            if not holds():
+                self._mend()
+
+    def abandon(self) -> None:
+        """Drop everything that grows."""
+        self._batches.clear()
+        self._engines.abandon()
+
+    def on_generations(self, engine: int, found: list[tuple[Group, Generation]]) -> None:
+        """Take what an engine finished: start the forks it made possible, grade the trees it completed."""
+        sprouts: list[tuple[Batch, Sprout]] = []
+        for (tag, question), generation in found:
+            if (batch := self._batches.get(tag)) is None:
+                continue
+            own = batch.growth.on_generation(replace(generation, id=generation.id.removeprefix(f"{tag}|")), engine)
+            for sprout in own:
+                self._engines.hold((tag, question))
+                sprouts.append((batch, sprout))
+            if not own:
+                self._perhaps_grown(batch, question)
+        if sprouts:
+            asked = [LatentRequest(prefix_ids=s.prefix_ids, count=s.count, seed=s.seed) for _, s in sprouts]
+            self._loop.on(self._sampler.call("sample", asked), partial(self._on_latents, sprouts))
+
+    def _on_latents(self, sprouts: list[tuple[Batch, Sprout]], pending: Pending) -> None:
+        alive = [(batch, s, zs) for (batch, s), zs in zip(sprouts, pending.result(), strict=True) if self._batches.get(batch.tag) is batch]
+        branches = [((batch.tag, s.question), _tagged(batch.tag, batch.growth.on_latents(s.id, zs))) for batch, s, zs in alive]
+        self._engines.release([group for group, _ in branches])
+        self._engines.submit(branches)
+
+    def _perhaps_grown(self, batch: Batch, question: int) -> None:
+        tree = batch.growth.grown(question)
+        if tree is None:
+            return
+        self._engines.forget((batch.tag, question))
+        if batch.graded:
+            pending = self._verifier.call("grade", to_grade([tree], self._decode))
+            self._loop.on(pending, partial(self._on_grades, batch, question, tree))
+        else:
+            self._settle(batch, question, tree)
+
+    def _on_grades(self, batch: Batch, question: int, tree: RolloutTree, pending: Pending) -> None:
+        set_grades([tree], pending.result())
+        self._settle(batch, question, tree)
+
+    def _settle(self, batch: Batch, question: int, tree: RolloutTree) -> None:
+        batch.found[question] = tree
+        if batch.done and self._batches.pop(batch.tag, None) is batch:
+            batch.on_done(batch)
+
+    def _start(self, tag: str, questions: list[Question], plan: GrowthPlan, graded: bool, on_done: Callable[[Batch], None]) -> Batch:
+        growth = Growth(plan, questions, lambda ids: answer_start(ids, self._decode))
+        batch = Batch(tag, growth, [None] * len(questions), graded, on_done)
+        requests = growth.start()
+        self._batches[tag] = batch
+        self._engines.submit([((tag, number), _tagged(tag, of)) for number, of in enumerate(requests)])
+        if batch.done:  # no questions at all
+            del self._batches[tag]
+            on_done(batch)
+        return batch
+
+    def _plan(self, branching: BranchingConfig, seed_path: tuple[object, ...], oldest: int) -> GrowthPlan:
+        r = self._manifest.rollout
+        limits = {"max_response_tokens": r.max_response_tokens, "temperature": r.temperature, "top_p": r.top_p, "top_k": r.top_k}
+        return GrowthPlan(branching=branching, **limits, oldest=oldest, seed_path=seed_path)
 
     def _held_out(self) -> PlainSampling:
         held_out, longest = self._manifest.held_out, self._manifest.rollout.max_response_tokens
         return PlainSampling(purpose="held_out", samples=held_out.samples, temperature=held_out.temperature, max_response_tokens=longest)
 
-    def _run(self, questions: list[Question], plan: GrowthPlan) -> list[RolloutTree]:
-        growth = Growth(plan, questions, lambda ids: answer_start(ids, self._decode))
-        inbox = growth.start()
-        running: dict[int, Pending] = {}
-        busy = dict.fromkeys(inbox, 0)  # requests in an engine's hands
-        while not growth.done:
-            for engine, requests in inbox.items():
-                if engine not in running and (requests or busy[engine]):
-                    running[engine] = self._engines[engine].call("advance", requests)
-                    busy[engine] += len(requests)
-                    inbox[engine] = []
-            first = self._fleet.wait_any(list(running.values()))
-            engine = next(e for e, pending in running.items() if pending is first)
-            finished = running.pop(engine).result()
-            busy[engine] -= len(finished)
-            inbox[engine] += self._branches(growth, finished)
-        return growth.trees()
 
-    def _branches(self, growth: Growth, finished: list[Generation]) -> list[GenerationRequest]:
-        sprouts = [sprout for generation in finished for sprout in growth.on_generation(generation)]
-        latents = self._latents(sprouts)
-        return [request for sprout, zs in zip(sprouts, latents, strict=True) for request in growth.on_latents(sprout.id, zs)]
-
-    def _latents(self, sprouts: list[Sprout]) -> list[list[np.ndarray | None]]:
-        if not sprouts:
-            return []
-        forks = [LatentRequest(prefix_ids=s.prefix_ids, count=s.count, seed=s.seed) for s in sprouts]
-        return self._sampler.call("sample", forks).result()
+def _tagged(tag: str, requests: Sequence[GenerationRequest]) -> list[GenerationRequest]:
+    """A question may grow in several batches at a time."""
+    return [replace(request, id=f"{tag}|{request.id}") for request in requests]

@@ -1,7 +1,7 @@
 """The command line, `ib-lpo`: one file per group of commands.
 
-What a user can mend is one line per problem on stderr and exit code 2, never a traceback; Ctrl-C is 130. Nothing here imports
-torch: the manifest is read and checked before anything heavy is loaded.
+What a user can mend is one line per problem on stderr and exit code 2, never a traceback. 3 is what machines did, which the same command
+again may get past; Ctrl-C is 130. Nothing here imports torch: the manifest is read and checked before anything heavy is loaded.
 """
 
 import os
@@ -9,7 +9,8 @@ import sys
 
 import typer
 
-from ib_lpo.cli import analyze, data, doctor, evaluate, report, train
+from ib_lpo.cli import analyze, data, doctor, evaluate, export, report, train
+from ib_lpo.cli.common import ResumingCommand
 
 app = typer.Typer(
     help="Latent-branching rollouts, information-bottleneck filtering and GRPO on Ray, vLLM and DeepSpeed.",
@@ -19,8 +20,9 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 app.add_typer(train.latent_app, name="latent")
-app.command("train")(train.train)
-app.command("eval")(evaluate.evaluate)
+app.command("train", cls=ResumingCommand)(train.train)
+app.command("eval", cls=ResumingCommand)(evaluate.evaluate)
+app.command("export")(export.export)
 app.add_typer(analyze.app, name="analyze")
 app.command("report")(report.report)
 app.command("show")(report.show)

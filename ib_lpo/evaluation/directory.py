@@ -6,6 +6,8 @@
 import json
 from pathlib import Path
 
+from ib_lpo.checkpoints.contents import LEARNER
+from ib_lpo.checkpoints.learner_state import INDEX
 from ib_lpo.errors import UserError
 from ib_lpo.latent.identity import encoder_identity
 from ib_lpo.latent.store import latent_digest
@@ -34,7 +36,7 @@ def weights_of(manifest: Manifest) -> dict[str, str | None]:
     embeds = config.diversity and config.embedding is not None
     return {
         "model.path": weights_digest(model),
-        "evaluation.checkpoint": config.checkpoint and files_digest(config.checkpoint.rglob("*.pt")),
+        "evaluation.checkpoint": config.checkpoint and files_digest([config.checkpoint / LEARNER / INDEX]),  # names all fingerprints
         "evaluation.embedding": encoder_identity(config.embedding, model) if embeds else None,
         "latent.weights": latent_digest(manifest),
     }

@@ -40,7 +40,7 @@ def evaluation(parts: Assembly, version: int) -> dict[str, float]:
 def _sampled(benchmark: Benchmark, version: int, parts: Assembly, compare: Grader) -> list[Outcome]:
     found, how = [], _sampling(parts.manifest, benchmark)
     for low in range(0, len(benchmark.questions), QUESTIONS_AT_ONCE):
-        trees = parts.scheduler.call("sample", version, benchmark.questions[low : low + QUESTIONS_AT_ONCE], how).result()
+        trees = parts.scheduler.sample(version, benchmark.questions[low : low + QUESTIONS_AT_ONCE], how)
         found += _outcomes(trees, parts, compare)
     return found
 

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ib_lpo.section import Section
 
@@ -25,7 +25,7 @@ class ClusterConfig(Section):
     scorer_cpus: float = Field(1.0, gt=0.0)
     """Logical CPUs reserved by the IB scorer."""
     service_cpus: float = Field(0.1, ge=0.0)
-    """Logical CPUs reserved by each of scheduler, latent sampler and verifier."""
+    """Logical CPUs reserved by each of latent sampler and verifier."""
     engine_gpus: float = Field(1.0, ge=0.0)
     """GPUs of an engine on CUDA; fractions share a GPU."""
     rank_gpus: float = Field(1.0, ge=0.0)
@@ -38,3 +38,16 @@ class ClusterConfig(Section):
     """Seconds any single remote call may take before it is an error."""
     group_deadline_s: float = Field(300.0, gt=0.0)
     """Seconds a collective of the learner ranks may take (torch.distributed timeout)."""
+    suspect_after_s: float = Field(120.0, gt=0.0)
+    """Seconds an engine may owe an answer before it is suspect: it gets nothing new, and is refitted when it is heard from. Above the
+    longest call, which rollout.max_iterations_per_call bounds, and the longest commit of weights."""
+    dead_after_s: float = Field(600.0, gt=0.0)
+    """Seconds an engine may owe an answer before it is killed and replaced, and its requests are issued elsewhere."""
+    most_restarts: int = Field(8, ge=0)
+    """Replacements of a service, or of all engines together, within a run; the next death ends the run, which goes on with --resume."""
+
+    @model_validator(mode="after")
+    def _suspicion_comes_first(self) -> "ClusterConfig":
+        if self.dead_after_s < self.suspect_after_s:
+            raise ValueError(f"dead_after_s={self.dead_after_s:g} is below suspect_after_s={self.suspect_after_s:g}; raise it")
+        return self

@@ -1,5 +1,7 @@
 """Which device a run uses, and whether its workers fit the cluster; asked before anything is started."""
 
+from pathlib import Path
+
 from ib_lpo.errors import UserError
 from ib_lpo.fleet.base import Fleet
 from ib_lpo.fleet.config import ClusterConfig
@@ -7,12 +9,12 @@ from ib_lpo.fleet.local import LocalFleet
 from ib_lpo.fleet.ray import RayFleet
 from ib_lpo.manifest import Manifest
 
-SERVICES = 3  # scheduler, latent sampler, verifier
+SERVICES = 2  # latent sampler, verifier
 
 
-def open_fleet(cluster: ClusterConfig) -> Fleet:
-    """The fleet that `cluster.mode` names."""
-    return LocalFleet() if cluster.mode == "local" else RayFleet(cluster)
+def open_fleet(cluster: ClusterConfig, log_dir: Path | None = None) -> Fleet:
+    """The fleet that `cluster.mode` names. `log_dir`: where workers' stderr is kept; None: nowhere."""
+    return LocalFleet() if cluster.mode == "local" else RayFleet(cluster, log_dir)
 
 
 def resolve_device(cluster: ClusterConfig, fleet: Fleet) -> str:

@@ -10,6 +10,7 @@ or one that is refused, never half of each.
 
 import json
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,16 @@ def save_latent(
     (directory / _FACTS).unlink(missing_ok=True)
     partial.replace(directory / _TENSORS)
     replace_text(directory / _FACTS, json.dumps(facts | {"report": report}, indent=1))
+
+
+def copy_latent(source: Path, directory: Path) -> None:
+    """Copy both files into a new directory. Raises UserError without a fitted latent in `source`."""
+    directory.mkdir(parents=True)
+    try:
+        for name in (_TENSORS, _FACTS):
+            shutil.copyfile(source / name, directory / name)
+    except OSError as error:
+        raise _unusable(source, error) from None
 
 
 def load_cvae(manifest: Manifest) -> tuple[CvaeShape, dict[str, Tensor]]:

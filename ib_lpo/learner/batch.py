@@ -28,7 +28,7 @@ class TrainSequence:
     behaviour: np.ndarray  # float32 [T], the engine's log-probs, nats, at the sampling temperature
     advantage: float
     latent: np.ndarray | None  # float32 [dim]
-    version: int  # policy version that generated it
+    versions: np.ndarray  # int32 [T], policy version of every trained token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +70,7 @@ class MicroBatch:
     advantages: Tensor  # float32 [N]
     sequence: Tensor  # int64 [N], 0..S-1
     with_z: Tensor  # bool [N], token of a sequence with z
+    versions: Tensor  # int64 [N], policy version that generated the token
     draw: Tensor  # float64 [N], uniform, a function of seed, step, trajectory and position alone
 
     def to(self, device: str) -> "MicroBatch":
@@ -102,7 +103,7 @@ def _sequence(tree: RolloutTree, trajectory: Trajectory) -> TrainSequence:
         behaviour=np.asarray(trajectory.logprobs, dtype=np.float32),
         advantage=float(trajectory.advantage),
         latent=trajectory.latent,
-        version=trajectory.version,
+        versions=trajectory.token_versions,
     )
 
 
@@ -130,6 +131,7 @@ def collate(items: list[TrainSequence], planting: Planting, seed: tuple[object, 
         behaviour=tensor(np.concatenate([np.zeros(0), *(s.behaviour for s in items)]), np.float32),
         advantages=tensor(np.repeat([s.advantage for s in items], counts), np.float32),
         sequence=tensor(np.repeat(np.arange(len(items)), counts), np.int64),
+        versions=tensor(np.concatenate([np.zeros(0), *(s.versions for s in items)]), np.int64),
         with_z=tensor(np.repeat([s.latent is not None for s in items], counts), np.bool_),
         draw=tensor(
             np.concatenate([np.zeros(0), *(generator(*seed, s.id).random(n) for s, n in zip(items, counts, strict=True))]), np.float64

@@ -73,12 +73,3 @@ class LearnerConfig(Section):
     kl: KlConfig = KlConfig()
     max_logprob_gap: float = Field(1.0, gt=0.0)
     """Alarm threshold, nats: largest mean |engine - learner| log-prob difference that is no alarm."""
-
-
-class CheckpointConfig(Section):
-    """When the learner's state is saved."""
-
-    every: int = Field(10, ge=0)
-    """Steps between checkpoints; 0 turns them off. The last step is always saved unless 0."""
-    keep: int = Field(2, ge=1)
-    """Newest complete checkpoints that stay on disk."""

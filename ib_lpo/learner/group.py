@@ -1,83 +1,104 @@
 """The driver's side of the learner: all ranks as one.
 
 Every call goes to all ranks at once and fails with the first rank that fails: the others may be waiting for it in a collective, until
-`cluster.group_deadline_s`. A dead group does not come back; start a new one and `load` the newest checkpoint.
+`cluster.group_deadline_s`. A rank that is gone takes the group with it (LearnerLost): `restart` makes a new one on a free port, which has the
+starting model until it `load`s a checkpoint. While the driver waits for the ranks, its event loop serves the rollout engines.
 """
 
 from pathlib import Path
 from typing import Any
 
-from ib_lpo.fleet.base import Fleet, Worker
+from ib_lpo.checkpoints.learner_state import write_index
+from ib_lpo.fleet.base import Worker, WorkerDied, successor
+from ib_lpo.fleet.loop import EventLoop
 from ib_lpo.learner.batch import Planting, sequences
 from ib_lpo.learner.packing import mini_batches, pack, packing_metrics
 from ib_lpo.learner.rank import LearnerRank, environment
+from ib_lpo.learner.staleness import staleness_metrics
 from ib_lpo.manifest import Manifest
 from ib_lpo.tree import RolloutTree
+from ib_lpo.weights.parcel import Parcel
+from ib_lpo.weights.place import Route
+
+
+class LearnerLost(WorkerDied):
+    """A rank is gone, and with it what the group knew since its last checkpoint."""
 
 
 class LearnerGroup:
-    """`learner.ranks` workers named learner-0, learner-1, ..."""
+    """`learner.ranks` workers named learner-0, learner-1, ... Spawned at once; `start` belongs before anything else."""
 
-    def __init__(self, fleet: Fleet, manifest: Manifest, device: str):
-        cluster, self._world = manifest.cluster, manifest.learner.ranks
-        self._fleet = fleet
-        self._learner, self._planting = manifest.learner, Planting.of(manifest)
-        self._published: int | None = None
-        self._ranks = [
-            fleet.spawn(
-                LearnerRank,
-                manifest,
-                rank,
-                self._world,
-                device,
-                name=f"learner-{rank}",
-                cpus=cluster.rank_cpus,
-                gpus=cluster.rank_gpus if device.startswith("cuda") else 0,
-                env=environment(device),
-            )
-            for rank in range(self._world)
-        ]
-        host, port = self._ranks[0].call("endpoint").result(cluster.start_deadline_s)
-        self._all("connect", host, port, deadline_s=cluster.start_deadline_s)
+    def __init__(self, loop: EventLoop, manifest: Manifest, device: str):
+        self._loop, self._manifest, self._device = loop, manifest, device
+        self._world, self._planting = manifest.learner.ranks, Planting.of(manifest)
+        self._births = 0
+        self._ranks = self._spawn()
+
+    def start(self) -> None:
+        """Let the ranks find one another and load the model. Raises LearnerLost, and UserError for a model that cannot be loaded."""
+        limit = self._manifest.cluster.start_deadline_s
+        host, port = self._gather([self._ranks[0].call("endpoint")], "endpoint", limit)[0]
+        self._all("connect", host, port, deadline_s=limit)
+
+    def restart(self) -> None:
+        """A new group in the place of one that was lost."""
+        for rank in self._ranks:
+            self._loop.fleet.kill(rank)
+        self._births += 1
+        self._ranks = self._spawn()
+        self.start()
 
     def update(self, trees: list[RolloutTree], step: int) -> dict[str, float]:
-        """One training step on the kept trajectories, whose advantages are assigned. Returns its metrics.
-
-        `update/version_lag` is the largest distance, in versions, between the last published weights and those that sampled.
-        """
-        items = sequences(trees)
-        budget, world = self._learner.max_tokens_per_micro_batch, self._world
-        parts = mini_batches(items, self._learner.mini_batches)
+        """One training step on the kept trajectories, whose advantages are assigned. Returns its metrics."""
+        items, learner = sequences(trees), self._manifest.learner
+        budget, world = learner.max_tokens_per_micro_batch, self._world
+        parts = mini_batches(items, learner.mini_batches)
         packings = [pack(part, ranks=world, budget=budget, planting=self._planting) for part in parts]
         totals = [packing.totals for packing in packings]
         results = self._each("update", [([p.shards[rank] for p in packings], totals, step) for rank in range(world)])
-        metrics = results[0] | packing_metrics(packings) | {"update/sequences": float(len(items))}
-        if self._published is not None:
-            metrics["update/version_lag"] = float(max((self._published - s.version for s in items), default=0))
-        return metrics
+        counts = {"update/sequences": float(len(items))}
+        return results[0] | packing_metrics(packings) | staleness_metrics(items, step - 1) | counts
 
-    def publish(self, version: int, receivers: list[Worker]) -> dict[str, float]:
-        """Send the weights to all receivers and verify them. Raises PublishError, or what a receiver raised."""
-        metrics = self._all("publish", version, receivers, self._fleet)[0]
-        self._published = version
-        return metrics
+    def publish(self, version: int, route: Route) -> Parcel:
+        """Stage the weights as `version` on rank 0, for the receivers of `route`, who are not waited for.
+
+        Raises UserError when `weights.transport` cannot reach them.
+        """
+        return self._all("publish", version, route)[0]
 
     def save(self, path: Path) -> None:
-        """Write the learner's state into the existing directory `path`."""
-        self._all("save", path)
+        """Write the learner's state into the existing directory `path`. Raises CheckpointError."""
+        write_index(path, self._all("save", path))
 
     def load(self, path: Path) -> int:
-        """Continue from `save`; returns the last step applied. Raises CheckpointError."""
+        """Continue from `save`, with any number of ranks: bit for bit with as many, on the same machine. Returns the last step applied.
+
+        Raises CheckpointError, with nothing changed on any rank, for a state that does not fit or is damaged.
+        """
+        self._all("check", path)
         return self._all("load", path)[0]
+
+    def _spawn(self) -> list[Worker]:
+        cluster, device = self._manifest.cluster, self._device
+        where = {"cpus": cluster.rank_cpus, "gpus": cluster.rank_gpus if device.startswith("cuda") else 0, "env": environment(device)}
+        return [
+            self._loop.fleet.spawn(
+                LearnerRank, self._manifest, rank, self._world, device, name=successor(f"learner-{rank}", self._births), **where
+            )
+            for rank in range(self._world)
+        ]
 
     def _all(self, method: str, *args: Any, deadline_s: float | None = None) -> list[Any]:
         return self._each(method, [args] * self._world, deadline_s)
 
     def _each(self, method: str, arguments: list[tuple[Any, ...]], deadline_s: float | None = None) -> list[Any]:
         pending = [rank.call(method, *args) for rank, args in zip(self._ranks, arguments, strict=True)]
-        waiting = list(pending)
-        while waiting:
-            done = self._fleet.wait_any(waiting, deadline_s)
-            done.result(deadline_s)
-            waiting.remove(done)
-        return [p.result(deadline_s) for p in pending]
+        return self._gather(pending, method, deadline_s)
+
+    def _gather(self, pending: list, method: str, deadline_s: float | None) -> list[Any]:
+        try:
+            return self._loop.gather(pending, f"learner.{method}", deadline_s)
+        except WorkerDied as died:
+            if died.worker in {rank.name for rank in self._ranks}:
+                raise LearnerLost(str(died), died.worker) from None
+            raise

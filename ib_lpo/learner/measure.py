@@ -1,7 +1,8 @@
 """The measuring pass before an update: log-probs of every trained token under the weights at its start.
 
-Roots are compared with the engine z-free, branches under the z they were generated with, so the difference is the engines' alone; what z
-itself changes is `mismatch/z_gap`.
+Roots are compared with the engine z-free, branches under the z they were generated with, and only tokens that an engine sampled with these
+very weights, so the difference is the engines' alone. What z itself changes is `mismatch/z_gap`, what older weights change
+`staleness/drift`.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from ib_lpo.learner.losses import Loss, StepTokens
 from ib_lpo.learner.tally import Tally
 from ib_lpo.policy.forest import Forest
 
-SUMS = ("tokens", "entropy", "abs", "k3", "z_tokens", "z_gap")
+SUMS = ("tokens", "entropy", "fresh", "abs", "k3", "drift", "z_tokens", "z_gap")
 PEAKS = ("worst",)
 
 
@@ -33,18 +34,25 @@ class Measured:
 
 
 @torch.no_grad()
-def measure(engine, batch: MicroBatch, *, conditioned: bool, reference: Callable[[Forest], Tensor] | None, tally: Tally) -> Measured:
-    """One pass as trained, one the other way round for sequences with z, one of the reference: the same passes on every rank."""
+def measure(
+    engine, batch: MicroBatch, *, version: int, conditioned: bool, reference: Callable[[Forest], Tensor] | None, tally: Tally
+) -> Measured:
+    """One pass as trained, one the other way round for sequences with z, one of the reference: the same passes on every rank. `version` is
+    that of the weights."""
     old, entropy = engine(batch.trained)
     other = old
     if batch.opposite is not None:
         other = old.masked_scatter(batch.with_z, engine(batch.opposite)[0])
     sampled = old if conditioned else other
-    delta = (sampled - batch.behaviour).double()
+    fresh = batch.versions == version
+    every = (sampled - batch.behaviour).double()
+    delta = every[fresh]
     tally.add("tokens", float(old.numel()))
     tally.add("entropy", entropy)
+    tally.add("fresh", fresh.double())
     tally.add("abs", delta.abs())
     tally.add("k3", torch.expm1(delta) - delta)
+    tally.add("drift", every[~fresh].abs())
     tally.add("z_tokens", batch.with_z.double())
     tally.add("z_gap", (other - old).abs())
     tally.peak("worst", delta.abs())
@@ -54,17 +62,19 @@ def measure(engine, batch: MicroBatch, *, conditioned: bool, reference: Callable
 def metrics(totals: dict[str, float]) -> dict[str, float]:
     """`mismatch/...` and `entropy/mean` (nats), and `update/tokens`, the tokens trained, from the totals of all ranks.
 
-    k3 = E[exp(d) - 1 - d], d = learner - engine log-prob: an unbiased, non-negative estimate of KL(engine || learner).
+    k3 = E[exp(d) - 1 - d], d = learner - engine log-prob: an unbiased, non-negative estimate of KL(engine || learner). Without a token of
+    the weights' own version there is no `mismatch` but z's; without an older one no `staleness/drift`.
     """
-    tokens = max(1.0, totals["tokens"])
-    return {
-        "mismatch/mean_abs": totals["abs"] / tokens,
-        "mismatch/max_abs": totals["worst"],
-        "mismatch/k3": totals["k3"] / tokens,
+    tokens, fresh = totals["tokens"], totals["fresh"]
+    found = {
         "mismatch/z_gap": totals["z_gap"] / max(1.0, totals["z_tokens"]),
-        "entropy/mean": totals["entropy"] / tokens,
-        "update/tokens": totals["tokens"],
+        "entropy/mean": totals["entropy"] / max(1.0, tokens),
+        "update/tokens": tokens,
     }
+    if fresh or not tokens:
+        own = {"mean_abs": totals["abs"] / max(1.0, fresh), "max_abs": totals["worst"], "k3": totals["k3"] / max(1.0, fresh)}
+        found |= {f"mismatch/{name}": value for name, value in own.items()}
+    return found | ({"staleness/drift": totals["drift"] / (tokens - fresh)} if tokens > fresh else {})
 
 
 def choose(measured: list[Measured], loss: Loss, config: GrpoLoss) -> list[Tensor]:

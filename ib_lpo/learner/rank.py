@@ -4,7 +4,6 @@ All public methods after `connect` are collective: the LearnerGroup calls them o
 decides anything from its own shard; decisions come from totals over all ranks.
 """
 
-import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -13,21 +12,16 @@ from typing import Any
 
 from torch import Tensor
 
-from ib_lpo.errors import UserError
-from ib_lpo.fleet.base import Fleet, Worker
+from ib_lpo.checkpoints.learner_state import LearnerState, Part, Progress
 from ib_lpo.latent.injection import MAPS
-from ib_lpo.learner import measure, step, zero
+from ib_lpo.learner import measure, step, zero, zero_state
 from ib_lpo.learner.batch import MicroBatch, Planting, collate
 from ib_lpo.learner.packing import Shard, Totals
 from ib_lpo.learner.tally import Tally
 from ib_lpo.manifest import Manifest
 from ib_lpo.policy.forest import Forest
-
-_TAG = "learner"
-
-
-class CheckpointError(UserError):
-    """A checkpoint that this group of ranks cannot continue from; says why and what to do."""
+from ib_lpo.weights.parcel import Parcel
+from ib_lpo.weights.place import Route
 
 
 class LearnerRank:
@@ -40,6 +34,7 @@ class LearnerRank:
         self._planting = Planting.of(manifest)
         self._engine: Any = None  # deepspeed.DeepSpeedEngine once connected
         self._reference: Callable[[Forest], Tensor] | None = None  # of the KL term
+        self._outbox: Any = None  # weights.outbox.Outbox, on rank 0
         self._last_step = -1
 
     def endpoint(self) -> tuple[str, int]:
@@ -50,6 +45,8 @@ class LearnerRank:
         """Join the group at rank 0's endpoint and build the engine. Raises PolicyError for a model that cannot be loaded."""
         from ib_lpo.learner import model
         from ib_lpo.policy.dtype import compute_dtype
+        from ib_lpo.weights.dtype import copy_dtype
+        from ib_lpo.weights.outbox import Outbox
 
         zero.join_group(host, port, rank=self._rank, world=self._world, deadline_s=self._manifest.cluster.group_deadline_s)
         dtype = compute_dtype(self._manifest.learner, self._device)
@@ -59,6 +56,9 @@ class LearnerRank:
             from ib_lpo.learner.reference import build_reference
 
             self._reference = build_reference(self._manifest, dtype, self._device)
+        if self._rank == 0:
+            how = {"dtype": copy_dtype(self._manifest, self._device), "config": self._manifest.weights, "device": self._device}
+            self._outbox = Outbox(self._shapes(), **how)
 
     def update(self, shards: list[Shard], totals: list[Totals], number: int) -> dict[str, float]:
         """One training step, this rank's micro-batches of each mini-batch (equally many on all ranks). Returns the metrics of all ranks.
@@ -69,7 +69,9 @@ class LearnerRank:
         began = time.monotonic()
         tally = Tally(sums=measure.SUMS, peaks=measure.PEAKS, device=self._device)
         seed = (self._manifest.seed, number, "draw")
-        measured = [[self._measure(collate(items, self._planting, seed).to(self._device), tally) for items in shard] for shard in shards]
+        measured = [
+            [self._measure(collate(items, self._planting, seed).to(self._device), number - 1, tally) for items in shard] for shard in shards
+        ]
         always = self._objective.without_signal
         parts = [(m, t) for m, t in zip(measured, totals, strict=True) if t.tokens and (t.signal or always)]
         silent = sum(not t.signal for t in totals)
@@ -79,8 +81,9 @@ class LearnerRank:
         self._last_step = number
         return metrics | {"update/seconds": time.monotonic() - began}
 
-    def _measure(self, batch: MicroBatch, tally: Tally) -> measure.Measured:
-        return measure.measure(self._engine, batch, conditioned=self._planting.conditioned, reference=self._reference, tally=tally)
+    def _measure(self, batch: MicroBatch, version: int, tally: Tally) -> measure.Measured:
+        how = {"conditioned": self._planting.conditioned, "reference": self._reference}
+        return measure.measure(self._engine, batch, version=version, tally=tally, **how)
 
     def _train(self, parts: list[tuple[list[measure.Measured], Totals]], number: int) -> dict[str, float]:
         config, objective = self._manifest.learner, self._objective
@@ -100,21 +103,26 @@ class LearnerRank:
         counts = {"loss/optimiser_steps": float(len(applied)), "loss/skipped_steps": float(len(norms) - len(applied))}
         return metrics | {f"lr/{group}": rate for group, rate in rates.items()} | counts
 
-    def publish(self, version: int, receivers: list[Worker], fleet: Fleet) -> dict[str, float]:
-        """Send the weights to all receivers, verified. Rank 0 returns `publish/...` metrics, the others nothing.
+    def publish(self, version: int, route: Route) -> Parcel | None:
+        """Stage the weights as `version` for the receivers of `route`, who are not waited for. Rank 0 returns the parcel, the others None.
 
-        Every rank runs through all gathers even when a receiver fails, so that a failed publish leaves the group usable.
+        Raises UserError when `weights.transport` cannot reach them. Every rank runs through all gathers all the same, so that the group
+        stays usable.
         """
-        from ib_lpo.weights.publish import publish
-
-        config, first = self._manifest.weights, self._rank == 0
-        stream = self._weights(int(config.bucket_mb * 1e6), keep=first)
+        first = self._rank == 0
+        stream = self._weights(int(self._manifest.weights.bucket_mb * 1e6), keep=first)
         try:
-            if not first:
-                return {}
-            return publish(stream, version=version, receivers=receivers, fleet=fleet, config=config).metrics()
+            return self._outbox.send(version, stream, route) if first else None
         finally:
             deque(stream, maxlen=0)
+
+    def _shapes(self) -> Iterator[tuple[str, tuple[int, ...]]]:
+        """What `_weights` yields, in its order, without gathering it."""
+        for name, parameter in self._module.policy.named_parameters():
+            yield name, tuple(parameter.ds_shape)
+        if self._module.maps is not None:
+            for name, parameter in self._module.maps.named_parameters():
+                yield f"{MAPS}{name}", tuple(parameter.ds_shape)
 
     def _weights(self, bucket_bytes: int, *, keep: bool) -> Iterator[tuple[str, Tensor]]:
         yield from zero.whole_weights(self._module.policy, bucket_bytes, keep=keep)
@@ -122,28 +130,30 @@ class LearnerRank:
             for name, tensor in zero.whole_weights(self._module.maps, bucket_bytes, keep=keep):
                 yield f"{MAPS}{name}", tensor
 
-    def save(self, directory: Path) -> None:
-        """Write this rank's part of the learner's state: weights, optimiser, schedule."""
-        self._engine.save_checkpoint(str(directory), tag=_TAG, client_state={"last_step": self._last_step}, save_latest=False)
-        if self._rank == 0:
-            (directory / "learner.json").write_text(json.dumps({"ranks": self._world}))
+    def save(self, directory: Path) -> Part:
+        """Write this rank's share of the learner's state into an existing directory. Raises CheckpointError when it cannot be written."""
+        size = int(self._manifest.checkpoint.file_mb * 1e6)
+        entries = zero_state.save_state(self._engine, directory, rank=self._rank, world=self._world, file_bytes=size)
+        dtype = str(next(self._module.parameters()).dtype).removeprefix("torch.")
+        steps = zero_state.optimiser_steps(self._engine)
+        return Part(entries, Progress(last_step=self._last_step, optimiser_steps=steps, dtype=dtype))
+
+    def check(self, directory: Path) -> None:
+        """Raise CheckpointError unless `load` can continue from `directory`. Changes nothing; not collective."""
+        zero_state.check_state(self._engine, LearnerState(directory), rank=self._rank, world=self._world)
 
     def load(self, directory: Path) -> int:
-        """Continue from `save`, bit for bit on the same machine; returns the last step applied. Raises CheckpointError."""
-        try:
-            ranks = json.loads((directory / "learner.json").read_text())["ranks"]
-        except FileNotFoundError:
-            raise CheckpointError(f"{directory}: no learner.json; give the directory of a complete checkpoint") from None
-        if ranks != self._world:
-            raise CheckpointError(f"{directory}: written by {ranks} ranks, this run has {self._world}; set learner.ranks={ranks}")
-        path, client = self._engine.load_checkpoint(str(directory), tag=_TAG)
-        if path is None:
-            raise CheckpointError(f"{directory}: has no learner state; use an older checkpoint")
-        self._last_step = client["last_step"]
+        """Continue from `save`, after `check` on all ranks; returns the last step applied. Raises CheckpointError."""
+        state = LearnerState(directory)
+        zero_state.load_state(self._engine, state, rank=self._rank)
+        self._last_step = state.progress.last_step
         return self._last_step
 
     def close(self) -> None:
-        """Free the engines; the process group stays, because an in-process rollout engine may share it."""
+        """Free the engines and the versions under way; the process group stays, because an in-process rollout engine may share it."""
+        if self._outbox is not None:
+            self._outbox.close()
+            self._outbox = None
         for engine in (self._engine, self._reference):
             if engine is not None:
                 engine.destroy()

@@ -5,29 +5,25 @@ parameters is a collective, so all ranks run the same modules in the same order,
 """
 
 import os
-import socket
 import warnings
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
+from ib_lpo.fleet.address import listen, node_address
 from ib_lpo.learner.config import LearnerConfig
 from ib_lpo.learner.schedule import rates
 
 
 def free_endpoint() -> tuple[str, int]:
-    """The address of the interface that leads outside (nothing is sent), and a port that is free now."""
-    with socket.socket() as listener, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        listener.bind(("", 0))
-        port = listener.getsockname()[1]
-        try:
-            probe.connect(("192.0.2.1", 9))  # TEST-NET-1
-        except OSError:  # no route: a machine on its own
-            return "127.0.0.1", port
-        return probe.getsockname()[0], port
+    """An address of this machine that the other ranks reach, and a port of it that is free now."""
+    host = node_address()
+    with listen(host) as listener:
+        return host, listener.getsockname()[1]
 
 
 def join_group(host: str, port: int, *, rank: int, world: int, deadline_s: float) -> None:
@@ -39,12 +35,17 @@ def join_group(host: str, port: int, *, rank: int, world: int, deadline_s: float
 
     warnings.filterwarnings("ignore", message=r"`torch\.distributed\.\w+` is deprecated", category=FutureWarning)
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False  # building this extension takes minutes and may hang
-    deepspeed.init_distributed(
-        dist_backend=get_accelerator().communication_backend_name(),
-        timeout=timedelta(seconds=deadline_s),
-        auto_mpi_discovery=False,
-        verbose=False,
-    )
+    backend, limit = get_accelerator().communication_backend_name(), timedelta(seconds=deadline_s)
+    if not dist.is_initialized():
+        store = _store(host, port, rank=rank, world=world, limit=limit)
+        dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=limit)
+    deepspeed.init_distributed(dist_backend=backend, timeout=limit, auto_mpi_discovery=False, verbose=False)
+
+
+def _store(host: str, port: int, *, rank: int, world: int, limit: timedelta) -> dist.TCPStore:
+    """Rank 0 serves it at `host` alone: left to itself, a TCPStore listens on every interface of the machine."""
+    listener = listen(host, port).detach() if rank == 0 else None
+    return dist.TCPStore(host, port, world, is_master=rank == 0, timeout=limit, master_listen_fd=listener)
 
 
 def build_engine(module: nn.Module, config: LearnerConfig, dtype: torch.dtype, device: str) -> Any:
@@ -114,7 +115,7 @@ def _parameter_groups(module: nn.Module, config: LearnerConfig) -> list[dict[str
 def set_rates(engine: Any, step: int, config: LearnerConfig, total_steps: int) -> dict[str, float]:
     """Give the parameter groups the rates of training step `step`, and return them by name; before the step's first optimiser step.
 
-    Nothing else sets a rate: an engine's steps leave them as they are, and what a checkpoint brings along lasts until the next call.
+    Nothing else sets a rate: an engine's steps and a load leave them as they are.
     """
     found = rates(config, step, total_steps)
     for group in engine.optimizer.param_groups:
@@ -141,16 +142,16 @@ def apply(engine: Any) -> float | None:
 
 
 def whole_weights(module: nn.Module, bucket_bytes: int, *, keep: bool) -> Iterator[tuple[str, Tensor]]:
-    """Copies of a module's parameters by name, about `bucket_bytes` gathered at a time, tied ones once.
+    """A module's parameters by name, about `bucket_bytes` gathered at a time, tied ones once; each holds until the next is asked for.
 
-    Collective: every rank must run it to its end. Only ranks with `keep` copy and yield.
+    Collective: every rank must run it to its end. Only ranks with `keep` yield.
     """
     import deepspeed
 
     for group in _buckets(module, bucket_bytes):
         with deepspeed.zero.GatheredParameters([parameter for _, parameter in group]):
-            copies = [(name, parameter.detach().clone()) for name, parameter in group] if keep else []
-        yield from copies
+            if keep:
+                yield from ((name, parameter.detach()) for name, parameter in group)
 
 
 def _buckets(module: nn.Module, bucket_bytes: int) -> Iterator[list[tuple[str, nn.Parameter]]]:

@@ -4,6 +4,7 @@ from ib_lpo.metrics.metric import Metric
 
 _STEP, _MEASURE, _RANK = "learner/step.py", "learner/measure.py", "learner/rank.py"
 _GROUP, _PACKING, _RATIO = "learner/group.py", "learner/packing.py", "learner/losses/ratio.py"
+_STALENESS = "learner/staleness.py"
 
 LEARNER = (
     Metric(
@@ -121,11 +122,19 @@ LEARNER = (
         total="sum",
     ),
     Metric(
-        name="update/version_lag",
+        name="staleness/mean",
         unit="count",
-        meaning="largest distance, in versions, between the weights last published and those that sampled a trajectory trained on",
-        source=_GROUP,
-        total="max",
+        meaning="policy versions between a token trained on and the weights that it updates, mean over tokens",
+        source=_STALENESS,
+    ),
+    Metric(name="staleness/max", unit="count", meaning="the most of these versions", source=_STALENESS, total="max"),
+    Metric(name="staleness/share_<age>", unit="share", meaning="tokens trained on that are so many versions old", source=_STALENESS),
+    Metric(name="staleness/mixed", unit="share", meaning="trajectories trained on with tokens of several versions", source=_STALENESS),
+    Metric(
+        name="staleness/drift",
+        unit="nats",
+        meaning="|log p(learner) - log p(engine)| of tokens of older versions, mean; absent without any",
+        source=_MEASURE,
     ),
     Metric(
         name="learner/tree_token_ratio",

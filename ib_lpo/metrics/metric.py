@@ -10,7 +10,7 @@ from ib_lpo.alarms import ALARMS
 from ib_lpo.scoring.grades import Cause
 from ib_lpo.tree import FailureMode, Label, Verdict
 
-Unit = Literal["count", "share", "nats", "tokens", "seconds", "bytes", "GB/s", "reward", "1"]
+Unit = Literal["count", "share", "nats", "tokens", "seconds", "bytes", "GB", "GB/s", "reward", "1"]
 """`share`: within 0..1. `reward`: of a trajectory, within 0..1, 1 for a correct answer. `1`: dimensionless."""
 
 Total = Literal["sum", "mean", "max", "last"]
@@ -28,6 +28,7 @@ class Placeholder(NamedTuple):
 
 
 PLACEHOLDERS: dict[str, Placeholder] = {
+    "age": Placeholder("[0-9]+", "a number of policy versions"),
     "alarm": Placeholder.among(ALARMS),
     "benchmark": Placeholder("[^/]+", "a name in evaluation.benchmarks"),
     "cause": Placeholder.among(Cause),

@@ -6,6 +6,7 @@ No name belongs to two metrics. A metric that stands here in no way is written a
 from functools import cache
 
 from ib_lpo.metrics.evaluation import EVALUATION
+from ib_lpo.metrics.fleet import FLEET
 from ib_lpo.metrics.latent import LATENT
 from ib_lpo.metrics.learner import LEARNER
 from ib_lpo.metrics.metric import Metric
@@ -19,6 +20,7 @@ AREAS: dict[str, tuple[Metric, ...]] = {
     "Policy update": LEARNER,
     "Held-out questions and benchmarks": EVALUATION,
     "Fitting the latent": LATENT,
+    "Processes": FLEET,
     "Time, weights, alarms, tracking": SYSTEM,
 }
 METRICS: tuple[Metric, ...] = tuple(metric for area in AREAS.values() for metric in area)

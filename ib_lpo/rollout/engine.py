@@ -1,32 +1,39 @@
 """RolloutEngine: one vLLM engine with PSA, exact entropies and versioned weights.
 
 Invariants
-* Nothing is generated before the first publish: the engine starts with meaningless weights, and only `finish_update` makes it fit.
-* A publish resets the prefix cache and the slot handles together, so no request reads a KV block of an older version or of another z.
+* Nothing is generated before the first commit: the engine starts with meaningless weights. A commit that fails leaves it unfit for good.
+* `stage` changes nothing live. `commit` loads the staged weights in place and empties the prefix cache and the slot handles together, so
+  no request reads a KV block of an older version or of another z. Requests that are running go on: their KV blocks are freed and computed
+  anew under the new weights, their tokens so far stay, and their spans say which version made which token.
 * `advance` is a pure function of the engine's state and its argument: an engine that gets the same calls gives the same tokens.
 
 The BranchScheduler drives it: `advance` adds requests, runs until at least one finishes, and returns everything finished.
 """
 
 import os
+import time
 import warnings
+from functools import partial
 
 import numpy as np
 
 from ib_lpo.errors import UserError
+from ib_lpo.fleet.base import DataFailure
 from ib_lpo.manifest import Manifest
-from ib_lpo.policy.dtype import compute_dtype
 from ib_lpo.policy.load import load_config
 from ib_lpo.policy.stop_tokens import end_token_ids
 from ib_lpo.rollout.config import RESERVED_ROWS
 from ib_lpo.rollout.handles import HandlesExhausted, HandleTable
 from ib_lpo.rollout.limits import engine_tokens
-from ib_lpo.rollout.plugin import ARCHITECTURES, TRANSFER_BACKEND, VLLM_VERSION, register
+from ib_lpo.rollout.plugin import ARCHITECTURES, VLLM_VERSION, register
 from ib_lpo.rollout.plugin.rows import FORK_KEY, Z_KEY
 from ib_lpo.rollout.plugin.spec import PluginSpec
 from ib_lpo.rollout.request import Generation, GenerationRequest, VersionSpan
 from ib_lpo.tree import Status
-from ib_lpo.weights.bucket import Bucket, Receipt
+from ib_lpo.weights.dtype import copy_dtype
+from ib_lpo.weights.inbox import Inbox
+from ib_lpo.weights.parcel import Parcel, Receipt
+from ib_lpo.weights.place import Place, here
 
 CPU_ENV = {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1", "TORCHDYNAMO_DISABLE": "1"}
 ENV = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1"}
@@ -50,8 +57,12 @@ class RolloutEngine:
         self._stop_ids = end_token_ids(manifest.model)
         self._handles = HandleTable(first_id=self._spec.first_digit_id, base=RESERVED_ROWS - 1, slots=self._spec.k_slots)
         self._engine = _build(manifest, config, self._spec, device)
+        self._device = device
+        self._inbox = Inbox(self._name, self._on_model("live_tensors"), config=manifest.weights)
         self._version: int | None = None
-        self._updating: int | None = None
+        self._unfit = False
+        self._running: set[str] = set()  # ids of requests
+        self._latents: dict[str, bytes] = {}  # of those that have one
         self.cache_resets = 0
 
     def ready(self) -> bool:
@@ -62,10 +73,11 @@ class RolloutEngine:
         """Add `requests`, run until something finishes, return all that finished.
 
         Returns an empty list when nothing is left to run or after `rollout.max_iterations_per_call` iterations. Raises
-        RuntimeError before the first publish or during one, ValueError for a request that cannot be run as it is.
+        RuntimeError without published weights, DataFailure for a request that cannot be run as it is.
         """
-        if self._version is None or self._updating is not None:
-            raise RuntimeError(f"{self._name}: asked to generate without published weights; publish to it first")
+        if self._version is None:
+            why = "after a commit that failed; replace it" if self._unfit else "without published weights; publish to it first"
+            raise RuntimeError(f"{self._name}: asked to generate {why}")
         for request in requests:
             self._add(request)
         for _ in range(self._rollout.max_iterations_per_call):
@@ -86,7 +98,7 @@ class RolloutEngine:
             ids = [*ids[:-1], *self._placeholders(request, z), ids[-1]]
         limit = self._max_tokens
         if len(ids) + request.max_new_tokens > limit:
-            raise ValueError(f"{self._name}: {request.id}: {len(ids)} + {request.max_new_tokens} new tokens exceed the engine's {limit}")
+            raise DataFailure(f"{self._name}: {request.id}: {len(ids)} + {request.max_new_tokens} new tokens exceed the engine's {limit}")
         params = SamplingParams(
             max_tokens=request.max_new_tokens,
             temperature=request.temperature,
@@ -99,29 +111,40 @@ class RolloutEngine:
             extra_args=extra,
         )
         self._engine.add_request(request.id, {"prompt_token_ids": ids}, params)
+        self._running.add(request.id)
+        if request.latent is not None:
+            self._latents[request.id] = z
 
     def _placeholders(self, request: GenerationRequest, z: bytes) -> list[int]:
         if self._spec.maps is None or len(z) != 4 * self._spec.maps.dim or request.prefix_ids.size < 2:
-            raise ValueError(f"{self._name}: {request.id}: a latent of {len(z) // 4} numbers cannot be injected into this prefix or model")
+            raise DataFailure(f"{self._name}: {request.id}: a latent of {len(z) // 4} numbers cannot be injected into this prefix or model")
         try:
             return self._handles.placeholders(z)
         except HandlesExhausted:
-            if self._engine.has_unfinished_requests():
-                raise
             self._reset_cache()
             return self._handles.placeholders(z)
 
+    def abandon(self) -> None:
+        """Drop all requests; nobody waits for them any more."""
+        self._engine.abort_request(list(self._running))
+        self._running.clear()
+        self._latents.clear()
+        self._reset_cache()
+
     def forget(self) -> None:
-        """Empty the prefix cache between rollouts."""
+        """Empty the prefix cache; running requests are computed anew."""
         self._reset_cache()
 
     def _reset_cache(self) -> None:
-        if not self._engine.reset_prefix_cache():
-            raise RuntimeError(f"{self._name}: vLLM refused to reset the prefix cache, so stale KV blocks could be read; restart the run")
-        self._handles.reset()
+        """Running requests lose their KV blocks and keep the handles that their placeholders spell."""
+        if not self._engine.reset_prefix_cache(reset_running_requests=True):
+            raise RuntimeError(f"{self._name}: vLLM refused to reset the prefix cache, so stale KV blocks could be read; replace it")
+        self._handles.reset(keep=set(self._latents.values()))
         self.cache_resets += 1
 
     def _collect(self, output) -> Generation:
+        self._running.discard(output.request_id)
+        self._latents.pop(output.request_id, None)
         completion = output.outputs[0]
         entropy_id = self._spec.entropy_id
         tokens = np.asarray(completion.token_ids, dtype=np.int32)
@@ -141,29 +164,42 @@ class RolloutEngine:
             cached_tokens=output.num_cached_tokens or 0,
         )
 
-    def begin_update(self, version: int) -> None:
-        """Stop serving until `finish_update`. Raises RuntimeError when requests are running or an update is under way."""
-        if self._updating is not None or self._engine.has_unfinished_requests():
-            raise RuntimeError(f"{self._name}: busy; it takes version {version} only between rollouts and one at a time")
-        self._updating = version
-        self._engine.collective_rpc("start_weight_update")
+    def place(self) -> Place:
+        """Where it is; decides how weights reach it."""
+        return here(self._device)
 
-    def load_bucket(self, bucket: Bucket) -> None:
-        self._engine.collective_rpc("update_weights", args=({"bucket": bucket},))
+    def stage(self, parcel: Parcel) -> None:
+        """Make sure that all of `parcel` can be read here; goes on serving. Raises TransferError, RuntimeError when unfit."""
+        if self._unfit:
+            raise RuntimeError(f"{self._name}: a commit failed here, so it takes no more weights; replace it")
+        self._inbox.stage(parcel)
 
-    def finish_update(self) -> Receipt:
-        """Serve the new version. The prefix cache is empty afterwards; the receipt is read back from the live parameters."""
-        from ib_lpo.rollout.plugin.transfer import read_fingerprints
+    def commit(self, version: int) -> Receipt:
+        """Serve the staged version from now on; the receipt is read back from the live parameters.
 
-        self._engine.collective_rpc("finish_weight_update")
+        Raises TransferError when it is not `version` that is staged. A failure after that leaves the engine unfit.
+        """
+        began, staged = time.monotonic(), self._inbox.tensors(version)
+        self._version, self._unfit = None, True
+        self._engine.collective_rpc("synchronize_device")
+        self._on_model("load_staged", staged)
+        self._inbox.confirm()
         self._reset_cache()
-        self._version, self._updating = self._updating, None
-        self._engine.set_weight_version(str(self._version))
-        return Receipt(self._name, self._version, self._engine.apply_model(read_fingerprints)[0])
+        self._engine.set_weight_version(str(version))
+        receipt = Receipt(self._name, version, self._on_model("read_fingerprints"), time.monotonic() - began)
+        self._version, self._unfit = version, False
+        return receipt
+
+    def _on_model(self, function: str, *args):
+        """What a function of plugin/transfer.py makes of the model."""
+        from ib_lpo.rollout.plugin import transfer
+
+        return self._engine.apply_model(partial(getattr(transfer, function), *args))[0]
 
     def close(self) -> None:
         """Release the engine; the worker serves nothing afterwards."""
         self._version = None
+        self._inbox.close()
         self._engine.engine_core.shutdown()
 
 
@@ -173,7 +209,6 @@ def _build(manifest: Manifest, config, spec: PluginSpec, device: str):
     if not vllm.__version__.startswith(VLLM_VERSION):
         raise UserError(f"vllm {vllm.__version__}: the PSA plugin hooks into vLLM {VLLM_VERSION}; install that version (`ib-lpo doctor`)")
     warnings.filterwarnings("ignore", message=r"`torch\.distributed\.\w+` is deprecated", category=FutureWarning)
-    from vllm.config import WeightTransferConfig
     from vllm.engine.arg_utils import EngineArgs
     from vllm.v1.engine.llm_engine import LLMEngine
 
@@ -185,9 +220,8 @@ def _build(manifest: Manifest, config, spec: PluginSpec, device: str):
         trust_remote_code=manifest.model.trust_remote_code,
         hf_overrides=spec.overrides(ARCHITECTURES[config.model_type]),
         load_format="dummy",
-        weight_transfer_config=WeightTransferConfig(backend=TRANSFER_BACKEND),
         skip_tokenizer_init=True,
-        dtype=compute_dtype(manifest.learner, device),
+        dtype=copy_dtype(manifest, device),
         logprobs_mode="processed_logprobs",
         max_model_len=engine_tokens(manifest),
         max_num_seqs=rollout.max_running,

@@ -19,17 +19,26 @@ def grade_trees(trees: list[RolloutTree], grader: Grader, decode: Decode) -> dic
 
     Raises ValueError when the grader does not return one grade per item, or a reward for an UNVERIFIABLE one alone.
     """
-    graded = [(trajectory, tree.question.answer) for tree in trees for trajectory in tree.trajectories]
-    grades = grader([(decode(trajectory.response_ids.tolist()), answer) for trajectory, answer in graded])
+    set_grades(trees, grader(to_grade(trees, decode)))
+    return grading_metrics(trees)
+
+
+def to_grade(trees: list[RolloutTree], decode: Decode) -> list[tuple[str, str]]:
+    """(response, gold answer) of every trajectory, in order."""
+    return [(decode(trajectory.response_ids.tolist()), tree.question.answer) for tree in trees for trajectory in tree.trajectories]
+
+
+def set_grades(trees: list[RolloutTree], grades: list[Grade]) -> None:
+    """Give every trajectory its grade. Raises ValueError as `grade_trees` does."""
+    graded = [trajectory for tree in trees for trajectory in tree.trajectories]
     if len(grades) != len(graded):
         raise ValueError(f"the grader returned {len(grades)} grades for {len(graded)} responses; it must return one each, in order")
-    for (trajectory, _), grade in zip(graded, grades, strict=True):
+    for trajectory, grade in zip(graded, grades, strict=True):
         if (grade.reward is None) != (grade.verdict is Verdict.UNVERIFIABLE):
             raise ValueError(f"{trajectory.id}: {grade}; a grade has a reward if and only if it is not UNVERIFIABLE")
         trajectory.verdict, trajectory.reward = grade.verdict, grade.reward
         if trajectory.reward is None:
             trajectory.kept, trajectory.label = False, Label.UNVERIFIABLE
-    return grading_metrics(trees)
 
 
 def grading_metrics(trees: list[RolloutTree]) -> dict[str, float]:

@@ -1,10 +1,11 @@
-"""The scorer's copy of the policy: receives published weights and reads their fingerprints back.
+"""The scorer's copy of the policy: takes published weights and reads their fingerprints back.
 
-State: FROZEN (a reference model, never updated), EMPTY (waits for its first publish), UPDATING, READY. Only FROZEN and READY copies may
-be scored with. There is no way from UPDATING to READY but a complete update, so a failed publish leaves the copy unusable.
+State: FROZEN (a reference model, never updated), EMPTY (waits for its first commit), READY, UNFIT (a commit failed; there is no way back).
+Only FROZEN and READY copies may be scored with. `stage` changes nothing live; a version that does not fit is refused there.
 The maps of z have no place in the z-free scoring model; they are kept beside it so that the receipt names everything that was sent.
 """
 
+import time
 from enum import StrEnum
 
 import torch
@@ -12,8 +13,10 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from ib_lpo.latent.injection import MAPS
-from ib_lpo.weights.bucket import Bucket, Receipt, unpack
+from ib_lpo.weights.config import WeightsConfig
 from ib_lpo.weights.fingerprint import fingerprint
+from ib_lpo.weights.inbox import Inbox
+from ib_lpo.weights.parcel import Parcel, Receipt
 
 
 class CopyState(StrEnum):
@@ -21,8 +24,8 @@ class CopyState(StrEnum):
 
     FROZEN = "frozen"
     EMPTY = "empty"
-    UPDATING = "updating"
     READY = "ready"
+    UNFIT = "unfit"
 
 
 class ModelCopyError(RuntimeError):
@@ -32,13 +35,13 @@ class ModelCopyError(RuntimeError):
 class ModelCopy:
     """A causal language model behind the Receiver protocol."""
 
-    def __init__(self, model: PreTrainedModel, *, name: str, frozen: bool) -> None:
+    def __init__(self, model: PreTrainedModel, *, name: str, frozen: bool, config: WeightsConfig) -> None:
         self._model = model
         self._name = name
         self._state = CopyState.FROZEN if frozen else CopyState.EMPTY
-        self._parameters = {key: value for key, value in model.state_dict(keep_vars=True).items() if isinstance(value, torch.nn.Parameter)}
-        self._version: int | None = None
-        self._received: dict[str, Tensor] = {}
+        self._parameters = dict(model.named_parameters())
+        self._maps: dict[str, Tensor] = {}
+        self._inbox = Inbox(name, self._parameters, config=config, beside=MAPS)
 
     @property
     def model(self) -> PreTrainedModel:
@@ -49,41 +52,32 @@ class ModelCopy:
             )
         return self._model
 
-    def begin_update(self, version: int) -> None:
-        """Start receiving `version`. Raises ModelCopyError for a frozen copy. An unfinished update is given up."""
+    def stage(self, parcel: Parcel) -> None:
+        """Make sure that all of `parcel` can be read here. Raises ModelCopyError when frozen or unfit, TransferError for the parcel."""
         if self._state is CopyState.FROZEN:
             raise ModelCopyError(f"{self._name}: a reference model is never updated; publish only to receivers of ib.scorer=policy")
-        self._state, self._version, self._received = CopyState.UPDATING, version, {}
+        if self._state is CopyState.UNFIT:
+            raise ModelCopyError(f"{self._name}: a commit failed here, so it takes no more weights; replace it")
+        self._inbox.stage(parcel)
 
     @torch.no_grad()
-    def load_bucket(self, bucket: Bucket) -> None:
-        """Copy a bucket's tensors into the live parameters. Raises ModelCopyError for an unknown name, another shape or another dtype."""
-        self._require_updating("load_bucket")
-        for name, tensor in unpack(bucket):
-            if name.startswith(MAPS):
-                self._received[name] = tensor
-                continue
-            parameter = self._parameters.get(name)
-            if parameter is None:
-                raise ModelCopyError(f"{self._name}: it has no parameter {name}; publish Hugging Face checkpoint names of the same model")
-            if (parameter.shape, parameter.dtype) != (tensor.shape, tensor.dtype):
-                here, there = (f"{t.dtype} {tuple(t.shape)}" for t in (parameter, tensor))
-                raise ModelCopyError(f"{self._name}: {name} is {here}, but {there} in the bucket; publish the same model in learner.dtype")
-            parameter.copy_(tensor)
-            self._received[name] = parameter
+    def commit(self, version: int) -> Receipt:
+        """Score with the staged version from now on; the receipt is read back from the live parameters.
 
-    def finish_update(self) -> Receipt:
-        """Fingerprints of the live parameters, under the names received. Raises ModelCopyError when a parameter was not sent."""
-        self._require_updating("finish_update")
-        covered = {id(tensor) for tensor in self._received.values()}
-        missing = [name for name, parameter in self._parameters.items() if id(parameter) not in covered]
-        if missing:
-            raise ModelCopyError(
-                f"{self._name}: version {self._version} lacks {len(missing)} parameters, first {missing[0]}; publish again"
-            )
+        Raises TransferError when it is not `version` that is staged. A failure after that leaves the copy unfit.
+        """
+        began, staged = time.monotonic(), self._inbox.tensors(version)
+        self._state, self._maps = CopyState.UNFIT, {}
+        for name, tensor in staged:
+            if name in self._parameters:
+                self._parameters[name].copy_(tensor)
+            else:
+                self._maps[name] = tensor.clone()
+        self._inbox.confirm()
+        fingerprints = {name: fingerprint(tensor) for name, tensor in (self._parameters | self._maps).items()}
         self._state = CopyState.READY
-        return Receipt(self._name, self._version, {name: fingerprint(tensor) for name, tensor in self._received.items()})
+        return Receipt(self._name, version, fingerprints, time.monotonic() - began)
 
-    def _require_updating(self, what: str) -> None:
-        if self._state is not CopyState.UPDATING:
-            raise ModelCopyError(f"{self._name}: {what} while its weights are {self._state}; call begin_update first")
+    def close(self) -> None:
+        """Let go of what is staged."""
+        self._inbox.close()

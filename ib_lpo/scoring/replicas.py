@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from ib_lpo.dealing import longest_first
 from ib_lpo.fleet.base import Worker
+from ib_lpo.fleet.loop import EventLoop
 from ib_lpo.scoring.answer_span import Decode
 from ib_lpo.scoring.config import IbConfig
 from ib_lpo.scoring.forward import Cost
@@ -11,7 +12,9 @@ from ib_lpo.scoring.reading import Reading, read
 from ib_lpo.tree import RolloutTree
 
 
-def read_trees(scorers: Sequence[Worker], trees: list[RolloutTree], ib: IbConfig, decode: Decode) -> tuple[list[dict[str, Reading]], Cost]:
+def read_trees(
+    scorers: Sequence[Worker], trees: list[RolloutTree], ib: IbConfig, decode: Decode, loop: EventLoop
+) -> tuple[list[dict[str, Reading]], Cost]:
     """What `IBScorer.score` returns, for all trees in order. Without scorers the estimator must need no pass."""
     if not scorers:
         return read(trees, ib, decode, lambda paths: []), Cost(0, 0)
@@ -19,8 +22,7 @@ def read_trees(scorers: Sequence[Worker], trees: list[RolloutTree], ib: IbConfig
     pending = [scorer.call("score", [trees[i] for i in share]) for scorer, share in zip(scorers, shares, strict=True)]
     readings: list[dict[str, Reading]] = [{} for _ in trees]
     costs = []
-    for share, reply in zip(shares, pending, strict=True):
-        of_share, cost = reply.result()
+    for share, (of_share, cost) in zip(shares, loop.gather(pending, "the scores"), strict=True):
         costs.append(cost)
         for i, of_tree in zip(share, of_share, strict=True):
             readings[i] = of_tree

@@ -1,12 +1,11 @@
 """The IB scorer: owns a language model and reads rollout trees with it (method.md section 2).
 
-With `ib.scorer: policy` the model follows the policy through the Receiver protocol and refuses to score before its first complete
-update and during one; with `reference` it is frozen. Results are small: trees come in, numbers go out.
+With `ib.scorer: policy` the model follows the policy through the Receiver protocol and refuses to score before its first commit and after
+one that failed; with `reference` it is frozen. Results are small: trees come in, numbers go out.
 """
 
 from ib_lpo.errors import UserError
 from ib_lpo.manifest import Manifest
-from ib_lpo.policy.dtype import compute_dtype
 from ib_lpo.policy.forest import Path
 from ib_lpo.policy.load import load_policy, load_tokenizer, text_decoder
 from ib_lpo.policy.packed_attention import install
@@ -15,7 +14,9 @@ from ib_lpo.scoring.forward import Cost, score_paths
 from ib_lpo.scoring.model_copy import ModelCopy
 from ib_lpo.scoring.reading import Reading, read
 from ib_lpo.tree import RolloutTree
-from ib_lpo.weights.bucket import Bucket, Receipt
+from ib_lpo.weights.dtype import copy_dtype
+from ib_lpo.weights.parcel import Parcel, Receipt
+from ib_lpo.weights.place import Place, here
 
 
 class IBScorer:
@@ -26,7 +27,7 @@ class IBScorer:
         if not manifest.runs_scorer:
             raise ValueError(f"ib.estimator={self._ib.estimator}: asks a scoring model nothing; start no scorer")
         self._chunk = manifest.learner.logprob_chunk
-        dtype = compute_dtype(manifest.learner, device)
+        dtype = copy_dtype(manifest, device)
         other = self._ib.reference_model
         source = manifest.model if other is None else manifest.model.model_copy(update={"path": str(other), "revision": None})
         tokenizer = load_tokenizer(manifest.model)
@@ -35,19 +36,23 @@ class IBScorer:
         self._decode = text_decoder(tokenizer)
         model = load_policy(source, dtype=dtype, device=device)
         install(model, None)
-        self._copy = ModelCopy(model, name=name, frozen=self._ib.scorer == "reference")
+        self._device = device
+        self._copy = ModelCopy(model, name=name, frozen=self._ib.scorer == "reference", config=manifest.weights)
 
     def ready(self) -> None:
         """Answers once the model is loaded."""
 
-    def begin_update(self, version: int) -> None:
-        self._copy.begin_update(version)
+    def place(self) -> Place:
+        """Where it is; decides how weights reach it."""
+        return here(self._device)
 
-    def load_bucket(self, bucket: Bucket) -> None:
-        self._copy.load_bucket(bucket)
+    def stage(self, parcel: Parcel) -> None:
+        """Make sure that all of `parcel` can be read here; the old version is scored with until `commit`. Raises TransferError."""
+        self._copy.stage(parcel)
 
-    def finish_update(self) -> Receipt:
-        return self._copy.finish_update()
+    def commit(self, version: int) -> Receipt:
+        """Score with the staged version from now on. Raises TransferError; a commit that failed leaves the scorer unfit."""
+        return self._copy.commit(version)
 
     def score(self, trees: list[RolloutTree]) -> tuple[list[dict[str, Reading]], Cost]:
         """The reading of every trajectory by its id, one dict per tree, and what it cost.

@@ -13,6 +13,7 @@ from typing import Any
 
 from ib_lpo.manifest import Manifest
 from ib_lpo.metrics.registry import describe
+from ib_lpo.redaction import redact
 from ib_lpo.tracking.files import replace_text
 from ib_lpo.tracking.rollouts import Row, shortened
 
@@ -90,7 +91,8 @@ class _Counted:
         if not isinstance(error, expected):
             return False
         self._owner.failures += 1
-        log.warning("wandb %s failed (%s); the files of the run are complete without it", self._action, " ".join(str(error).split()))
+        reason = redact(" ".join(str(error).split()))
+        log.warning("wandb %s failed (%s); the files of the run are complete without it", self._action, reason)
         return True
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ib_lpo.manifest import dump, validate
-from ib_lpo.tree import Failure, FailureMode, Fork, IbScore, Question, RolloutTree, Status, Trajectory, Verdict
+from ib_lpo.tree import Failure, FailureMode, Fork, IbScore, Question, RolloutTree, Status, Trajectory, Verdict, VersionSpan
 from ib_lpo.tree_store import write_trees
 
 REWARDS = {Verdict.CORRECT: 1.0, Verdict.WRONG: 0.0, Verdict.NO_ANSWER: 0.0, Verdict.UNVERIFIABLE: None}
@@ -35,7 +35,7 @@ def trajectory(name, ids, verdict=Verdict.CORRECT, *, prefix=(), entropies=None,
         token_ids=np.array(ids, np.int32),
         logprobs=np.zeros(len(ids), np.float32),
         entropies=np.array([0.25] * len(ids) if entropies is None else entropies, np.float32),
-        version=0,
+        spans=(VersionSpan(version=0, start=0, end=len(ids)),),
         status=status,
         cached_tokens=0,
         verdict=verdict,

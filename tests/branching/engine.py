@@ -4,8 +4,8 @@ import numpy as np
 
 from ib_lpo.branching.config import BranchingConfig
 from ib_lpo.branching.growth import Growth, GrowthPlan
-from ib_lpo.rollout.request import Generation, VersionSpan
-from ib_lpo.tree import Question, Status
+from ib_lpo.rollout.request import Generation
+from ib_lpo.tree import Question, Status, VersionSpan
 
 MAX = 20
 
@@ -25,30 +25,34 @@ def generate(request, versions=(3,)) -> Generation:
         logprobs=-rng.random(length, dtype=np.float32),
         entropies=(rng.random(length) * 2).astype(np.float32),
         status=Status.TRUNCATED if length == request.max_new_tokens else Status.FINISHED,
-        spans=tuple(VersionSpan(version=v, start=0, end=length) for v in versions),
+        spans=tuple(VersionSpan(version=v, start=i, end=i + 1 if v != versions[-1] else length) for i, v in enumerate(versions)),
         cached_tokens=0,
     )
 
 
 def plan(**branching) -> GrowthPlan:
     config = BranchingConfig(**{"roots": 2, "branches": 3, "floor": 0.2, "top_fraction": 0.2} | branching)
-    return GrowthPlan(branching=config, max_response_tokens=MAX, temperature=1.0, top_p=0.9, top_k=40, engines=2, seed_path=(0, 4, "train"))
+    return GrowthPlan(branching=config, max_response_tokens=MAX, temperature=1.0, top_p=0.9, top_k=40, oldest=1, seed_path=(0, 4, "train"))
 
 
 def grow(plan, questions, choose, answer_start=lambda ids: None):
-    """Run to the end; `choose(n)` picks which of n possible events happens next. Returns trees and (engine, request) pairs."""
+    """Run to the end; `choose(n)` picks which of n possible events happens next. Returns trees and requests."""
     growth = Growth(plan, [question(i) for i in range(questions)], answer_start)
-    requests = [(e, r) for e, rs in growth.start().items() for r in rs]
-    sprouts, log = [], list(requests)
+    requests = [(q, r) for q, rs in enumerate(growth.start()) for r in rs]
+    sprouts, log = [], [r for _, r in requests]
     while requests or sprouts:
         at = choose(len(requests) + len(sprouts))
         if at < len(requests):
-            sprouts += growth.on_generation(generate(requests.pop(at)[1]))
+            of, request = requests.pop(at)
+            found = growth.on_generation(generate(request), engine=of % 2)
+            assert {sprout.question for sprout in found} <= {of}
+            assert (growth.grown(of) is None) == bool(found or of in [q for q, _ in requests] or of in [s.question for s in sprouts])
+            sprouts += found
         else:
             sprout = sprouts.pop(at - len(requests))
             rng = np.random.default_rng(sprout.seed)
             new = growth.on_latents(sprout.id, list(rng.standard_normal((sprout.count, 4), dtype=np.float32)))
-            requests += [(sprout.engine, r) for r in new]
-            log += [(sprout.engine, r) for r in new]
+            requests += [(sprout.question, r) for r in new]
+            log += new
     assert growth.done
-    return growth.trees(), log
+    return [growth.grown(i) for i in range(questions)], log

@@ -38,20 +38,20 @@ def trees(request, served) -> list[RolloutTree]:
         temperature=TEMPERATURE,
         top_p=1.0,
         top_k=None,
-        engines=1,
+        oldest=0,
         seed_path=(0, 1, "train"),
     )
     ids = [tuple(prompt.tolist()) for prompt in prompts((5, 40))]
     growth = Growth(
         plan, [Question(id=f"q{i}", text="", answer="", prompt_ids=p, answer_ids=()) for i, p in enumerate(ids)], lambda ids: None
     )
-    waiting = growth.start()[0]
+    waiting = [request for of in growth.start() for request in of]
     while not growth.done:
         finished, waiting = served.engine.advance(waiting), []
-        for sprout in [sprout for generation in finished for sprout in growth.on_generation(generation)]:
+        for sprout in [sprout for generation in finished for sprout in growth.on_generation(generation, engine=0)]:
             z = np.random.default_rng(sprout.seed).standard_normal((sprout.count, DIM), dtype=np.float32)
             waiting += growth.on_latents(sprout.id, list(z))
-    return growth.trees()
+    return [growth.grown(i) for i in range(len(ids))]
 
 
 def owned(tree, trajectory):

@@ -25,10 +25,10 @@ def manifest(**cluster):
 
 def test_too_few_cpus_name_keys_and_numbers():
     with pytest.raises(
-        UserError, match=r"rollout\.engines=3, learner\.ranks=2, 1 scorers: .* reserve 6\.3 CPUs, the Ray cluster has 2; lower"
+        UserError, match=r"rollout\.engines=3, learner\.ranks=2, 1 scorers: .* reserve 6\.2 CPUs, the Ray cluster has 2; lower"
     ):
         check_fit(manifest(), "cpu", Sized(CPU=2.0))
-    check_fit(manifest(), "cpu", Sized(CPU=6.3))
+    check_fit(manifest(), "cpu", Sized(CPU=6.2))
 
 
 def test_too_few_gpus():

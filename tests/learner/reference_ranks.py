@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from transformers import Qwen3ForCausalLM
 
-from ib_lpo.learner import model, zero
+from ib_lpo.checkpoints.learner_state import LearnerState, Part, Progress, write_index
+from ib_lpo.learner import model, zero, zero_state
 from ib_lpo.learner.reference import Reference, build_reference
 from ib_lpo.manifest import Manifest, validate
 from ib_lpo.policy import forest
@@ -63,7 +65,7 @@ def train_beside(rank: int, path: Path, checkpoint: Path, dtype: torch.dtype, of
     engine = zero.build_engine(model.build_policy(settings, dtype), settings.learner, dtype, "cpu")
     reference = None if offload is None else build_reference(settings, dtype, "cpu")
     if resume:
-        engine.load_checkpoint(str(checkpoint), tag="learner")
+        zero_state.load_state(engine, LearnerState(checkpoint), rank=rank)
     planted = forest.plant(paths(rank), share=True)
     seen = Seen(_values(reference, planted), [], {}, _whole(reference), 0)
     for _ in range(2):
@@ -73,14 +75,25 @@ def train_beside(rank: int, path: Path, checkpoint: Path, dtype: torch.dtype, of
         engine.backward(-logprobs.mean(), scale_wrt_gas=False)
         seen.norms.append(zero.apply(engine))
         seen.reference += _values(reference, planted)
-    seen.weights = dict(zero.whole_weights(engine.module, 1 << 20, keep=True))
+    seen.weights = {name: tensor.clone() for name, tensor in zero.whole_weights(engine.module, 1 << 20, keep=True)}
     if not resume:
-        engine.save_checkpoint(str(checkpoint), tag="learner", save_latest=False)
+        _save(engine, checkpoint, rank)
         seen.checkpoint_bytes = sum(file.stat().st_size for file in checkpoint.rglob("*") if file.is_file())
     if reference is not None:
         reference.destroy()
     engine.destroy()
     return seen
+
+
+def _save(engine: Any, checkpoint: Path, rank: int) -> None:
+    """Both ranks' files; each ends up with the same learner.json."""
+    checkpoint.mkdir(exist_ok=True)
+    entries = [None, None]
+    torch.distributed.all_gather_object(entries, zero_state.save_state(engine, checkpoint, rank=rank, world=2, file_bytes=1 << 20))
+    progress = Progress(last_step=2, optimiser_steps=zero_state.optimiser_steps(engine), dtype="float32")
+    if rank == 0:
+        write_index(checkpoint, [Part(of_rank, progress) for of_rank in entries])
+    torch.distributed.barrier()
 
 
 def _values(reference: Reference | None, planted: forest.Forest) -> list[Tensor]:

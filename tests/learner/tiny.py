@@ -9,7 +9,7 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 from ib_lpo.learner.advantages import assign_advantages
 from ib_lpo.learner.config import AdvantageConfig
 from ib_lpo.manifest import Manifest, validate
-from ib_lpo.tree import Fork, Question, RolloutTree, Status, Trajectory, Verdict
+from ib_lpo.tree import Fork, Question, RolloutTree, Status, Trajectory, Verdict, VersionSpan
 
 VOCAB, DIM = 128, 8
 
@@ -48,6 +48,7 @@ def manifest(path: Path, *, ranks: int, latent: dict | None = None, **learner) -
             "ib": {"self_reward_weight": 0.05},
             "rollout": {"temperature": 0.8, "max_prompt_tokens": 12, "max_response_tokens": 28},
             "weights": {"bucket_mb": 0.05},
+            "checkpoint": {"file_mb": 0.05},
             "cluster": {"group_deadline_s": 60, "call_deadline_s": 120, "rank_cpus": 0.1},
             "learner": {
                 "ranks": ranks,
@@ -76,7 +77,7 @@ def trajectory(rng, id, *, reward, parent=None, prefix=(), latent=False, tokens=
         token_ids=rng.integers(0, VOCAB, count).astype(np.int32),
         logprobs=rng.normal(-4.8, 0.7, count).astype(np.float32),
         entropies=np.ones(count, dtype=np.float32),
-        version=0,
+        spans=(VersionSpan(version=0, start=0, end=count),),
         status=Status.FINISHED,
         cached_tokens=0,
         verdict=Verdict.UNVERIFIABLE if reward is None else Verdict.CORRECT if reward else Verdict.WRONG,

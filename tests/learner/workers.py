@@ -11,26 +11,32 @@ from ib_lpo.learner.loss_config import GrpoLoss
 from ib_lpo.learner.measure import Measured
 from ib_lpo.learner.packing import Totals
 from ib_lpo.learner.tally import Tally
-from ib_lpo.weights.bucket import Bucket, Receipt, unpack
+from ib_lpo.weights.config import WeightsConfig
 from ib_lpo.weights.fingerprint import fingerprint
+from ib_lpo.weights.inbox import Inbox
+from ib_lpo.weights.parcel import Parcel, Receipt
+from ib_lpo.weights.place import Place, here
 
 
 class Holder:
     """A receiver of weights; `spoil` makes it report a changed tensor at the next publish."""
 
     def __init__(self, name: str):
-        self._name, self._tensors, self._version, self._spoiled = name, {}, -1, None
+        self._name, self._tensors, self._spoiled = name, {}, None
+        self._inbox = Inbox(name, {}, config=WeightsConfig(), beside="")
 
-    def begin_update(self, version: int) -> None:
-        self._version, self._tensors = version, {}
+    def place(self) -> Place:
+        return here("cpu")
 
-    def load_bucket(self, bucket: Bucket) -> None:
-        self._tensors |= dict(unpack(bucket))
+    def stage(self, parcel: Parcel) -> None:
+        self._inbox.stage(parcel)
 
-    def finish_update(self) -> Receipt:
+    def commit(self, version: int) -> Receipt:
+        self._tensors = {name: tensor.clone() for name, tensor in self._inbox.tensors(version)}
+        self._inbox.confirm()
         if self._spoiled:
             self._tensors[self._spoiled].view(-1)[0] += 1
-        return Receipt(self._name, self._version, {name: fingerprint(t) for name, t in self._tensors.items()})
+        return Receipt(self._name, version, {name: fingerprint(t) for name, t in self._tensors.items()})
 
     def spoil(self, name: str | None) -> None:
         self._spoiled = name
@@ -65,11 +71,14 @@ class StaleGradientProbe:
         engine = zero.build_engine(module, config, torch.float32, "cpu")
         moved = []
         for module.both in (True, False):
-            before = dict(zero.whole_weights(module, 1 << 20, keep=True))
+            before = self._weights(module)
             self._step(engine)
-            after = dict(zero.whole_weights(module, 1 << 20, keep=True))
+            after = self._weights(module)
             moved.append({name: float((after[name] - before[name]).abs().max()) for name in after})
         return moved
+
+    def _weights(self, module) -> dict[str, torch.Tensor]:
+        return {name: tensor.clone() for name, tensor in zero.whole_weights(module, 1 << 20, keep=True)}
 
     def _step(self, engine) -> None:
         objective = step.Objective(config=GrpoLoss(), kl=KlConfig(), latent_is=False, self_reward_weight=0.0, max_response_tokens=4)

@@ -1,7 +1,6 @@
 """What the ZeRO-3 tests run inside two real ranks: actors of one process group, and functions of (rank, ...) they execute together."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -82,7 +81,7 @@ def optimiser_step(engine: Any, rank: int, index: int, *, factor: float = 1.0) -
 
 
 def weights(engine: Any) -> dict[str, Tensor]:
-    return dict(zero.whole_weights(engine.module, 1 << 20, keep=True))
+    return {name: tensor.clone() for name, tensor in zero.whole_weights(engine.module, 1 << 20, keep=True)}
 
 
 def run_steps(rank: int, dtype: torch.dtype, poison: dict[int, float], order: list[int]) -> tuple[list[float | None], list[dict], int]:
@@ -133,28 +132,3 @@ def moved(rank: int, steps: list[int], total_steps: int) -> list[dict[str, float
         before = after
     engine.destroy()
     return found
-
-
-def save_and_go_on(rank: int, directory: Path, train_maps: bool) -> dict[str, Tensor]:
-    """One step, a checkpoint, and the weights of another step after it."""
-    engine = toy_engine(train_maps=train_maps)
-    optimiser_step(engine, rank, 0)
-    engine.save_checkpoint(str(directory), tag="learner", save_latest=False)
-    optimiser_step(engine, rank, 1)
-    after = weights(engine)
-    engine.destroy()
-    return after
-
-
-def load_and_go_on(rank: int, directory: Path, train_maps: bool) -> tuple[dict[str, Tensor], list[float]]:
-    """An engine with other weights and a step of its own loads the checkpoint: the weights one step later, and the rates it was made at."""
-    engine = toy_engine(train_maps=train_maps, seed=2)
-    zero.set_rates(engine, 1, CONFIG.model_copy(update={"lr": 0.3, "psa_lr": 0.4}), 9)
-    optimiser_step(engine, rank, 5)
-    engine.load_checkpoint(str(directory), tag="learner")
-    zero.set_rates(engine, 1, CONFIG, 9)
-    rates = [group["lr"] for group in engine.optimizer.param_groups]
-    optimiser_step(engine, rank, 1)
-    after = weights(engine)
-    engine.destroy()
-    return after, rates

@@ -36,7 +36,8 @@ def test_rayjob_matches_the_installed_ray_and_the_manifest():
     (worker,) = cluster["workerGroupSpecs"]
     gpus = worker["template"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] * worker["replicas"]
     assert gpus == 8
-    assert job["spec"]["entrypoint"].startswith("ib-lpo train configs/") and "--resume" in job["spec"]["entrypoint"]
+    assert job["spec"]["entrypoint"].startswith("ib-lpo train configs/") and "--resume=auto" in job["spec"]["entrypoint"]
+    assert job["spec"]["backoffLimit"] > 0 and cluster["authOptions"] == {"mode": "token"}
     assert yaml.safe_load(job["spec"]["runtimeEnvYAML"])["working_dir"] == "/opt/ib-lpo"
 
 
@@ -87,6 +88,56 @@ def test_submit_refuses_what_cannot_work(tmp_path, arguments, address, message):
     )
     assert done.returncode == 2
     assert message in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def submit(tmp_path, *arguments: str, failures: int = 0, **environment: str) -> tuple[subprocess.CompletedProcess, list[str]]:
+    """With a `ray` whose first jobs fail; also what was asked of it, a line per call."""
+    calls, ray = tmp_path / "calls", tmp_path / "ray"
+    ray.write_text(f'#!/bin/sh\necho "$@" >> {calls}\n[ $(wc -l < {calls}) -gt {failures} ]\n')
+    ray.chmod(0o755)
+    variables = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "RAY_API_SERVER_ADDRESS": "http://127.0.0.1:1"} | environment
+    command = [CLUSTER / "submit.sh", "configs/smoke.yaml", "runs_dir=/data", *arguments]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=30, check=False)
+    return done, calls.read_text().splitlines() if calls.exists() else []
+
+
+def test_a_submitted_run_goes_on_by_itself(tmp_path):
+    done, calls = submit(tmp_path, "steps=3", failures=2, TRIES="5", SUBMISSION_ID="job")
+    assert done.returncode == 0 and done.stderr.count("goes on from the newest complete checkpoint") == 2
+    assert all(call.endswith("-- ib-lpo train configs/smoke.yaml runs_dir=/data steps=3 --resume=auto") for call in calls)
+    assert [call.split("--submission-id ")[1].split()[0] for call in calls] == ["job", "job-2", "job-3"]
+
+
+def test_a_job_that_fails_is_submitted_as_often_as_asked(tmp_path):
+    done, calls = submit(tmp_path, failures=9)
+    assert (done.returncode, len(calls)) == (1, 1)
+    done, calls = submit(tmp_path, failures=9, TRIES="2")
+    assert (done.returncode, len(calls)) == (1, 3)
+
+
+@pytest.mark.parametrize("given", ["--fresh", "--dry-run", "--resume", "--resume=runs/x/checkpoints/step-000002"])
+def test_what_is_given_stays_as_it_is(tmp_path, given):
+    assert submit(tmp_path, given)[1][0].endswith(f"runs_dir=/data {given}")
+
+
+def test_several_tries_cannot_all_begin_anew(tmp_path):
+    done, calls = submit(tmp_path, "--fresh", TRIES="3")
+    assert done.returncode == 2 and "each try would begin anew" in done.stderr and calls == []
+
+
+def test_no_secret_and_no_open_dashboard_in_a_file_of_ours():
+    texts = {path.name: path.read_text() for path in CLUSTER.iterdir() if path.is_file()}
+    assert [
+        name for name, text in texts.items() if re.search(r"^\s*(WANDB_API_KEY|HF_TOKEN|HUGGING_FACE_HUB_TOKEN)\s*[:=]", text, re.M)
+    ] == []
+    assert [name for name, text in texts.items() if "dashboard-host" in text and "0.0.0.0" in text] == ["kuberay-rayjob.yaml"]
+    containers = [group["template"]["spec"]["containers"][0] for group in _groups()]
+    assert all(container["envFrom"] == [{"secretRef": {"name": "ib-lpo-secrets", "optional": True}}] for container in containers)
+
+
+def _groups() -> list[dict]:
+    cluster = rayjob()["spec"]["rayClusterSpec"]
+    return [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
 
 
 @pytest.mark.parametrize("name", ["Dockerfile.cpu", "Dockerfile.cuda"])

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ib_lpo.scoring.siblings import sibling_sets
-from ib_lpo.tree import Fork, Label, Question, RolloutTree, Status, Trajectory, Verdict
+from ib_lpo.tree import Fork, Label, Question, RolloutTree, Status, Trajectory, Verdict, VersionSpan
 from tests.report.made_run import made_score
 
 ROOT = "one two three four five six seven eight nine ten"
@@ -42,7 +42,7 @@ def _trajectory(question, name, ids, rng, parent, own_at) -> Trajectory:
         token_ids=ids,
         logprobs=-rng.exponential(0.5, len(ids)).astype(np.float32),
         entropies=rng.exponential(0.8, len(ids)).astype(np.float32),
-        version=3,
+        spans=(VersionSpan(version=3, start=0, end=len(ids)),),
         status=Status.FINISHED,
         cached_tokens=0,
         verdict=verdict,

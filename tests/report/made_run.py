@@ -8,7 +8,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen3Config
 
 from ib_lpo.manifest import Manifest, dump, validate
-from ib_lpo.tree import Failure, FailureMode, Fork, IbScore, Label, Question, RolloutTree, Status, Trajectory, Verdict
+from ib_lpo.tree import Failure, FailureMode, Fork, IbScore, Label, Question, RolloutTree, Status, Trajectory, Verdict, VersionSpan
 from ib_lpo.tree_store import write_trees
 
 STEPS, TREES = 6, 12
@@ -126,7 +126,7 @@ def trajectory(tree, name, ids, rng, verdict, parent=None, at=0) -> Trajectory:
         token_ids=np.asarray(ids, np.int32),
         logprobs=-rng.exponential(0.5, count).astype(np.float32),
         entropies=rng.exponential(0.8, count).astype(np.float32),
-        version=7,
+        spans=(VersionSpan(version=7, start=0, end=count),),
         status=Status.TRUNCATED if parent is None else Status.FINISHED,
         cached_tokens=16,
         verdict=verdict,

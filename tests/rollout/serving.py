@@ -10,8 +10,10 @@ from ib_lpo.latent.injection import LatentMaps, MapShape
 from ib_lpo.manifest import Manifest, validate
 from ib_lpo.rollout.engine import RolloutEngine
 from ib_lpo.rollout.request import Generation, GenerationRequest
-from ib_lpo.weights.bucket import Receipt, pack
+from ib_lpo.weights.dtype import copy_dtype
+from ib_lpo.weights.parcel import Parcel, Receipt
 from tests.rollout.dense import dense_logits
+from tests.weights.sending import parcel
 
 VOCAB, DIM, BLOCK = 200, 16, 32
 TEMPERATURE = 0.8
@@ -52,13 +54,18 @@ class Served:
     model: PreTrainedModel
     maps: LatentMaps | None
 
+    def tensors(self) -> list[tuple[str, torch.Tensor]]:
+        """What the learner would publish."""
+        maps = [] if self.maps is None else [(f"maps.{name}", tensor) for name, tensor in self.maps.named_parameters()]
+        return [*self.model.named_parameters(), *maps]
+
+    def parcel(self, version: int) -> Parcel:
+        """Now, in the engine's type."""
+        return parcel(self.tensors(), version, dtype=copy_dtype(self.manifest, "cpu"))
+
     def publish(self, version: int) -> Receipt:
-        tensors = list(self.model.named_parameters())
-        tensors += [] if self.maps is None else [(f"maps.{name}", tensor) for name, tensor in self.maps.named_parameters()]
-        self.engine.begin_update(version)
-        for bucket in pack(tensors, 60_000):
-            self.engine.load_bucket(bucket)
-        return self.engine.finish_update()
+        self.engine.stage(self.parcel(version))
+        return self.engine.commit(version)
 
     def run(self, requests: list[GenerationRequest]) -> dict[str, Generation]:
         finished: dict[str, Generation] = {}
@@ -69,7 +76,12 @@ class Served:
         return finished
 
     def errors(self, request: GenerationRequest, generation: Generation) -> tuple[float, float]:
-        """Largest |delta log-prob| and |delta entropy| against the slot-free straight-line reference, nats.
+        """Largest |delta log-prob| and |delta entropy| against the slot-free straight-line reference, nats."""
+        logprobs, entropies = self.deltas(request, generation)
+        return float(logprobs.max()), float(entropies.max())
+
+    def deltas(self, request: GenerationRequest, generation: Generation) -> tuple[torch.Tensor, torch.Tensor]:
+        """|delta log-prob| and |delta entropy| of each token against the reference, as if the present weights had made all of them, nats.
 
         The reference's log-prob is that of the nucleus: infinitely far away for a token outside it.
         """
@@ -82,10 +94,8 @@ class Served:
         raw = logits.log_softmax(-1)
         cut = nucleus(logits / request.temperature, top_p=request.top_p, top_k=request.top_k)
         logprobs = cut.log_softmax(-1).gather(-1, ids[fork + 1 :, None]).squeeze(-1)
-        return (
-            float((logprobs - torch.from_numpy(generation.logprobs)).abs().max()),
-            float((-(raw.exp() * raw).sum(-1) - torch.from_numpy(generation.entropies)).abs().max()),
-        )
+        entropies = -(raw.exp() * raw).sum(-1)
+        return (logprobs - torch.from_numpy(generation.logprobs)).abs(), (entropies - torch.from_numpy(generation.entropies)).abs()
 
 
 def nucleus(logits: torch.Tensor, *, top_p: float, top_k: int | None) -> torch.Tensor:
@@ -100,8 +110,8 @@ def nucleus(logits: torch.Tensor, *, top_p: float, top_k: int | None) -> torch.T
     return cut
 
 
-def serve(directory, architecture: str, *, latent: dict, kv_cache_gb: float = 0.05) -> Served:
-    """Start an engine on random weights of `architecture` and publish version 0 to it."""
+def serve(directory, architecture: str, *, latent: dict, kv_cache_gb: float = 0.05, rollout: dict | None = None, **sections) -> Served:
+    """Start an engine on random weights of `architecture` and publish version 0 to it; further sections go into the manifest."""
     model = policy(architecture)
     model.save_pretrained(directory)
     manifest = validate(
@@ -116,8 +126,10 @@ def serve(directory, architecture: str, *, latent: dict, kv_cache_gb: float = 0.
                 "max_running": 16,
                 "max_batched_tokens": 48,  # prompts are prefilled in chunks
                 "block_size": BLOCK,
+                **(rollout or {}),
             },
             "latent": {"dim": DIM, **latent},
+            **sections,
         }
     )
     maps = None

@@ -29,3 +29,17 @@ def test_a_new_epoch_forgets():
         table.placeholders(b"c")
     table.reset()
     assert table.placeholders(b"c") == [0]
+
+
+@given(st.lists(st.binary(min_size=1, max_size=2), max_size=30, unique=True), st.data())
+def test_a_kept_latent_keeps_its_handle_and_nobody_else_gets_it(latents, data):
+    table = HandleTable(first_id=0, base=4, slots=3)
+    spelled = {z: tuple(table.placeholders(z)) for z in latents}
+    kept = set(data.draw(st.lists(st.sampled_from(latents), unique=True))) if latents else set()
+    table.reset(keep=kept)
+    newer = {b"new" + bytes([i]): None for i in range(table.capacity - len(kept))}
+    again = {z: tuple(table.placeholders(z)) for z in [*newer, *kept]}
+    assert all(again[z] == spelled[z] for z in kept)
+    assert len(set(again.values())) == len(again) == table.capacity
+    with pytest.raises(HandlesExhausted):
+        table.placeholders(b"one more")

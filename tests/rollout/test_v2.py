@@ -58,6 +58,11 @@ def test_branches_match_the_published_weights(report):
     assert largest(report["published"]) < 1e-4
 
 
+def test_branches_go_on_across_a_commit_and_every_token_is_that_of_its_version(report):
+    assert report["spans"] and all(versions == [1, 2] for versions in report["spans"].values())
+    assert max(report["across"].values()) < 1e-4
+
+
 def test_the_checks_would_notice_a_lost_z_and_a_lost_publish(report):
     """Held against the wrong reference, the very generations that pass above fail."""
     assert set(report["z_ignored"]) == {"p0b0", "p1b0"}

@@ -5,8 +5,13 @@ import pytest
 import torch
 from vllm.model_executor.models.qwen2 import Qwen2Model
 
+from ib_lpo.fleet.base import DataFailure
 from ib_lpo.rollout.engine import RolloutEngine
+from ib_lpo.weights.inbox import Inbox
+from ib_lpo.weights.parcel import TransferError
+from ib_lpo.weights.publish import check_receipt
 from tests.rollout.serving import latents, policy, prompts, request, serve
+from tests.weights.sending import parcel
 
 pytestmark = pytest.mark.slow
 
@@ -81,14 +86,37 @@ def test_the_receipt_is_read_back_from_live_parameters(served):
     assert set(after) == names
 
 
-def test_nothing_is_generated_without_published_weights(served, prefix):
-    served.engine.begin_update(6)
+def test_a_staged_version_is_not_served_and_cannot_be_changed_from_outside(served, prefix):
+    served.publish(6)
+    before = served.run([request("a", prefix)])["a"]
+    change_weights(served, seed=13)
+    sent = served.parcel(7)
+    served.engine.stage(sent)
+    served.engine._reset_cache()
+    staged = served.run([request("a", prefix)])["a"]
+    np.testing.assert_array_equal(before.logprobs, staged.logprobs)
+    with pytest.raises(TransferError, match="asked to commit version 8, staged is 7"):
+        served.engine.commit(8)
+    receipt = served.engine.commit(7)
+    check_receipt(receipt, sent)
+    for bucket in sent.content:
+        bucket.fill(0)  # the engine must have its own copy
+    generation = served.run([request("a", prefix)])["a"]
+    assert max(served.errors(request("a", prefix), generation)) < 1e-4
+    assert {span.version for span in generation.spans} == {7}
+
+
+def test_a_version_that_does_not_fit_is_refused_and_the_engine_serves_on(served, prefix):
+    other = parcel([(name, tensor) for name, tensor in served.tensors() if name != "model.norm.weight"], 8)
+    with pytest.raises(TransferError, match=r"engine-0: version 8 brings nothing for model.norm.weight"):
+        served.engine.stage(other)
+    assert max(served.errors(request("a", prefix), served.run([request("a", prefix)])["a"])) < 1e-4
+
+
+def test_nothing_is_generated_without_published_weights(served, prefix, monkeypatch):
+    monkeypatch.setattr(served.engine, "_version", None)
     with pytest.raises(RuntimeError, match="without published weights"):
         served.engine.advance([request("x", prefix)])
-    with pytest.raises(RuntimeError, match="busy"):
-        served.engine.begin_update(7)
-    assert served.engine.finish_update().version == 6
-    served.publish(7)
 
 
 def test_same_seed_same_tokens_whatever_runs_beside(served, prefix):
@@ -109,9 +137,9 @@ def test_exhausted_handles_start_a_new_epoch(served, prefix):
 
 
 def test_requests_that_cannot_run_are_refused(served, prefix):
-    with pytest.raises(ValueError, match="exceed the engine's"):
+    with pytest.raises(DataFailure, match="exceed the engine's"):
         served.engine.advance([request("long", prefix, tokens=500)])
-    with pytest.raises(ValueError, match="cannot be injected"):
+    with pytest.raises(DataFailure, match="cannot be injected"):
         served.engine.advance([request("thin", prefix, latent=np.zeros(3, dtype=np.float32))])
 
 
@@ -135,3 +163,16 @@ def test_without_slots_and_gate_it_is_the_base_model_bit_for_bit(tmp_path, serve
             np.testing.assert_array_equal(stock[root.id].token_ids, generations[root.id].token_ids)
             np.testing.assert_array_equal(stock[root.id].logprobs, generations[root.id].logprobs)
             np.testing.assert_array_equal(stock[root.id].entropies, generations[root.id].entropies)
+
+
+def test_a_commit_that_fails_leaves_the_engine_unfit(served, prefix, monkeypatch):
+    """The last test: the engine is of no use afterwards."""
+    served.engine.stage(served.parcel(9))
+    monkeypatch.setattr(Inbox, "confirm", lambda inbox: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        served.engine.commit(9)
+    monkeypatch.undo()
+    with pytest.raises(RuntimeError, match="asked to generate after a commit that failed"):
+        served.engine.advance([request("x", prefix)])
+    with pytest.raises(RuntimeError, match="takes no more weights"):
+        served.engine.stage(served.parcel(10))

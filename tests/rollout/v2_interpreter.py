@@ -41,7 +41,7 @@ class Trial:
         from tests.rollout.serving import mixed_branches, policy, prompts, serve
 
         self.served = serve(directory, "qwen3", latent=LATENT)
-        self.next_policy = policy("qwen3", seed=7)
+        self.first_policy, self.next_policy = policy("qwen3"), policy("qwen3", seed=7)
         self.branches = [replace(branch, max_new_tokens=4) for branch in mixed_branches(prompts((20, 97)), per_prefix=2)]
         self.core = self.served.engine._engine.engine_core.engine_core
         self.runner = self.core.model_executor.driver_worker.worker.model_runner
@@ -63,6 +63,7 @@ class Trial:
         found["weights_ignored"] = self.errors(cached)
         served.publish(1)
         found["published"] = self.errors(served.run(self.branches))
+        found |= self.run_across_a_commit()
         served.engine.close()
         return found
 
@@ -97,14 +98,39 @@ class Trial:
 
     def run_preempted(self) -> dict:
         """Every branch loses its KV blocks while it decodes, and is recomputed."""
-        engine = self.served.engine
-        (probe,) = engine.advance([*self.branches, replace(self.branches[0], id="probe", max_new_tokens=2)])
+        self.start()
+        assert self.served.engine._engine.reset_prefix_cache(reset_running_requests=True)
+        return self.rest()
+
+    def run_across_a_commit(self) -> dict:
+        """Every branch decodes while version 2 takes the place of version 1; errors of each version's tokens under its weights."""
+        served = self.served
+        self.start()
+        versions = {1: {n: t.clone() for n, t in served.model.state_dict().items()}, 2: self.first_policy.state_dict()}
+        served.model.load_state_dict(versions[2])
+        served.engine.stage(served.parcel(2))
+        served.engine.commit(2)
+        generations, largest = self.rest(), {1: 0.0, 2: 0.0}
+        for version, weights in versions.items():
+            served.model.load_state_dict(weights)
+            for branch in self.branches:
+                generation = generations[branch.id]
+                for delta in served.deltas(branch, generation):
+                    of = [float(delta[span.start : span.end].max()) for span in generation.spans if span.version == version]
+                    largest[version] = max([largest[version], *of])
+        return {"across": largest, "spans": {id: [span.version for span in g.spans] for id, g in generations.items()}}
+
+    def start(self) -> None:
+        """All branches run, and have made a token."""
+        (probe,) = self.served.engine.advance([*self.branches, replace(self.branches[0], id="probe", max_new_tokens=2)])
         assert probe.id == "probe"
         assert [request.num_output_tokens > 0 for request in self.core.scheduler.running] == [True] * len(self.branches)
-        assert engine._engine.reset_prefix_cache(reset_running_requests=True)
+
+    def rest(self) -> dict:
+        """The branches, finished."""
         finished: dict = {}
         while len(finished) < len(self.branches):
-            finished |= {generation.id: generation for generation in engine.advance([])}
+            finished |= {generation.id: generation for generation in self.served.engine.advance([])}
         return finished
 
 

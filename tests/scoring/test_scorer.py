@@ -1,7 +1,6 @@
 """The scorer on a tiny random Qwen3, against log_softmax written out."""
 
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +12,8 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen3Con
 
 from ib_lpo.dealing import longest_first
 from ib_lpo.errors import UserError
+from ib_lpo.fleet.local import LocalFleet, LocalPending
+from ib_lpo.fleet.loop import EventLoop
 from ib_lpo.manifest import Manifest, validate
 from ib_lpo.policy.forest import Path, planted_tokens
 from ib_lpo.scoring.estimators import ESTIMATORS, Need
@@ -22,9 +23,13 @@ from ib_lpo.scoring.passes import PASSES, longest_pass, profile_positions, reaso
 from ib_lpo.scoring.replicas import read_trees
 from ib_lpo.scoring.scorer import IBScorer
 from ib_lpo.tree import Status
-from ib_lpo.weights.bucket import pack
 from ib_lpo.weights.fingerprint import fingerprint
+from ib_lpo.weights.inbox import Inbox
+from ib_lpo.weights.parcel import TransferError
 from tests.scoring.trees import question, trajectory, tree
+from tests.weights.sending import parcel
+
+LOOP = EventLoop(LocalFleet(), 60.0)
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +133,7 @@ def test_terms_equal_the_definition_written_out(model_dir, model, tokenizer, gro
         t.reward, t.entropies = reward, np.linspace(0.1, 2.0, len(t.token_ids), dtype=np.float32)
     settings = manifest(model_dir, estimator=estimator, reference_length=64, repetition_penalty=0.5, max_tokens_per_batch=budget)
     scorers = [InProcess(IBScorer(settings, "cpu"))] if settings.runs_scorer else []
-    (readings,), _ = read_trees(scorers, [grown], settings.ib, tokenizer.decode)
+    (readings,), _ = read_trees(scorers, [grown], settings.ib, tokenizer.decode, LOOP)
     assert set(readings) == set(REASONING)
     for t in grown.trajectories:
         relevance, compression = written_out(model, grown.question, t, estimator)
@@ -251,8 +256,7 @@ class InProcess:
 
     def call(self, method, *args):
         self.calls += 1
-        value = getattr(self.scorer, method)(*args)
-        return SimpleNamespace(result=lambda: value)
+        return LocalPending(getattr(self.scorer, method)(*args))
 
 
 def test_replicas_give_what_one_scorer_gives(model_dir, grown):
@@ -260,8 +264,8 @@ def test_replicas_give_what_one_scorer_gives(model_dir, grown):
     other = tree(trajectory("p/r0", [5, 6, 7] * 9), trajectory("p/r1", [9, 8]), of=grown.question)
     one, two = (InProcess(IBScorer(settings, "cpu")) for _ in range(2))
     trees = [other, grown, tree(trajectory("s/r0", [4] * 3), of=grown.question)]
-    shared, cost = read_trees([one, two], trees, settings.ib, None)
-    alone, _ = read_trees([one], trees, settings.ib, None)
+    shared, cost = read_trees([one, two], trees, settings.ib, None, LOOP)
+    alone, _ = read_trees([one], trees, settings.ib, None, LOOP)
     assert (one.calls, two.calls) == (2, 1) and 0 < cost.forwarded < cost.flat
     for of_shared, of_alone in zip(shared, alone, strict=True):
         assert list(of_shared) == list(of_alone)
@@ -273,16 +277,14 @@ def test_an_estimator_without_passes_needs_no_scorer(grown, tokenizer, model_dir
     settings = manifest(model_dir, estimator="advantage_entropy", scorer="none")
     for t in grown.trajectories:
         t.reward = 1.0 if t.id == "q/r0" else 0.0
-    (readings,), cost = read_trees([], [grown], settings.ib, tokenizer.decode)
+    (readings,), cost = read_trees([], [grown], settings.ib, tokenizer.decode, LOOP)
     assert set(readings) == set(REASONING) and cost == (0, 0)
     assert not settings.runs_scorer and all(reading.profile == () for reading in readings.values())
 
 
 def publish(scorer, tensors, version):
-    scorer.begin_update(version)
-    for bucket in pack(tensors, 20_000):
-        scorer.load_bucket(bucket)
-    return scorer.finish_update()
+    scorer.stage(parcel(tensors, version))
+    return scorer.commit(version)
 
 
 def moved(model) -> dict[str, torch.Tensor]:
@@ -309,43 +311,46 @@ def test_an_update_reaches_the_scores_and_is_read_back(model_dir, model, grown):
     assert readings["q/r0"].terms.relevance == pytest.approx(np.mean(told - untold), abs=1e-5)
 
 
-def test_scoring_stops_from_begin_to_finish(model_dir, model, grown):
+def test_a_staged_version_is_not_scored_with_and_a_broken_commit_ends_scoring(model_dir, model, grown, monkeypatch):
     scorer = IBScorer(manifest(model_dir, scorer="policy"), "cpu")
-    publish(scorer, moved(model).items(), 1)
-    scorer.score([grown])
-    scorer.begin_update(2)
-    with pytest.raises(ModelCopyError, match="weights are updating"):
+    publish(scorer, model.named_parameters(), 1)
+    (before,), _ = scorer.score([grown])
+    scorer.stage(parcel(moved(model).items(), 2))
+    (staged,), _ = scorer.score([grown])
+    assert staged == before
+    with pytest.raises(TransferError, match="asked to commit version 3, staged is 2"):
+        scorer.commit(3)
+    monkeypatch.setattr(Inbox, "confirm", lambda inbox: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        scorer.commit(2)
+    with pytest.raises(ModelCopyError, match="weights are unfit"):
         scorer.score([grown])
-    with pytest.raises(ModelCopyError, match="version 2 lacks"):
-        scorer.finish_update()
-    with pytest.raises(ModelCopyError, match="weights are updating"):
-        scorer.score([grown])
+    with pytest.raises(ModelCopyError, match="a commit failed here"):
+        scorer.stage(parcel(moved(model).items(), 3))
 
 
-def test_wrong_tensors_are_refused(model_dir, model):
+def test_a_version_that_does_not_fit_is_refused_before_anything_changes(model_dir, model, grown):
     scorer = IBScorer(manifest(model_dir, scorer="policy"), "cpu")
-    with pytest.raises(ModelCopyError, match="call begin_update first"):
-        scorer.finish_update()
-    name, parameter = next(iter(model.named_parameters()))
+    whole = dict(model.named_parameters())
+    publish(scorer, whole.items(), 1)
+    (before,), _ = scorer.score([grown])
+    name = next(iter(whole))
     for wrong, message in (
-        ({"other.weight": parameter}, "no parameter other.weight"),
-        ({name: parameter.bfloat16()}, "torch.bfloat16"),
-        ({name: parameter[:1]}, "in the bucket"),
+        (whole | {"other.weight": whole[name]}, "brings other.weight, which it has no place for"),
+        (whole | {name: whole[name][:1]}, rf"brings float32 \(1, .* for {name}"),
+        ({n: p for n, p in whole.items() if n != name}, f"brings nothing for {name}"),
     ):
-        with pytest.raises(ModelCopyError, match=message):
-            publish(scorer, wrong.items(), 1)
-
-
-def test_a_tied_head_may_be_sent_under_its_own_name(model_dir, model):
-    scorer = IBScorer(manifest(model_dir, scorer="policy"), "cpu")
-    sent = moved(model)
-    sent.setdefault("lm_head.weight", sent["model.embed_tokens.weight"])
-    assert "lm_head.weight" in publish(scorer, sent.items(), 1).fingerprints
+        with pytest.raises(TransferError, match=message):
+            scorer.stage(parcel(wrong.items(), 2))
+    with pytest.raises(TransferError, match="brings bfloat16"):
+        scorer.stage(parcel(whole.items(), 2, dtype=torch.bfloat16))
+    (after,), _ = scorer.score([grown])
+    assert after == before
 
 
 def test_a_reference_scorer_is_never_updated(model_dir):
     with pytest.raises(ModelCopyError, match="never updated"):
-        IBScorer(manifest(model_dir), "cpu").begin_update(1)
+        IBScorer(manifest(model_dir), "cpu").stage(parcel([], 1))
 
 
 def test_a_reference_model_of_its_own_is_used(model_dir, model, tokenizer, tmp_path, grown):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ib_lpo.tree import Fork, IbScore, Question, RolloutTree, Status, Trajectory, Verdict
+from ib_lpo.tree import Fork, IbScore, Question, RolloutTree, Status, Trajectory, Verdict, VersionSpan
 
 
 def question(name: str = "q", answer: str = "7", **ids: tuple[int, ...]) -> Question:
@@ -25,7 +25,7 @@ def trajectory(
         token_ids=np.array(token_ids, dtype=np.int32),
         logprobs=zeros,
         entropies=zeros,
-        version=0,
+        spans=(VersionSpan(version=0, start=0, end=len(token_ids)),),
         status=status,
         cached_tokens=0,
     )

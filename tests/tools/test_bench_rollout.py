@@ -7,7 +7,7 @@ import pytest
 from benchmarks.compare import Comparison, interleave
 from benchmarks.trie import CAUSES, account
 
-from ib_lpo.tree import Fork, Question, RolloutTree, Status, Trajectory
+from ib_lpo.tree import Fork, Question, RolloutTree, Status, Trajectory, VersionSpan
 
 
 def trajectory(id: str, *, tokens: int, cached: int, parent: str | None = None, prefix: int = 0) -> Trajectory:
@@ -23,7 +23,7 @@ def trajectory(id: str, *, tokens: int, cached: int, parent: str | None = None, 
         token_ids=np.ones(tokens, np.int32),
         logprobs=-ones,
         entropies=ones,
-        version=0,
+        spans=(VersionSpan(version=0, start=0, end=tokens),),
         status=Status.TRUNCATED,
         cached_tokens=cached,
     )

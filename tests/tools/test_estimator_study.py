@@ -102,7 +102,7 @@ def test_the_prompt_shows_worked_examples_and_asks_the_question():
 
 def trajectory(name: str, tokens: int, verdict: Verdict) -> Trajectory:
     zeros, none = np.zeros(tokens, np.float32), np.zeros(0, np.int32)
-    unsampled = {"seed": 0, "engine": 0, "version": 0, "cached_tokens": 0, "status": Status.FINISHED, "verdict": verdict}
+    unsampled = {"seed": 0, "engine": 0, "spans": (), "cached_tokens": 0, "status": Status.FINISHED, "verdict": verdict}
     return Trajectory(id=name, prefix_ids=none, token_ids=np.zeros(tokens, np.int32), logprobs=zeros, entropies=zeros, **unsampled)
 
 

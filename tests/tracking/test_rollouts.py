@@ -25,9 +25,7 @@ def trajectory(id, **values):
         "logprobs": -tokens.astype(np.float32),
         "entropies": tokens.astype(np.float32),
     }
-    return Trajectory(
-        **{"id": id, "seed": 1, "engine": 0, "version": 0, "status": Status.FINISHED, "cached_tokens": 0} | generated | values
-    )
+    return Trajectory(**{"id": id, "seed": 1, "engine": 0, "spans": (), "status": Status.FINISHED, "cached_tokens": 0} | generated | values)
 
 
 def tree(number, count):

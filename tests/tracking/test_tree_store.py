@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from ib_lpo.errors import UserError
-from ib_lpo.tree import Failure, FailureMode, Fork, IbScore, Label, Question, RolloutTree, Status, Trajectory, Verdict
+from ib_lpo.tree import Failure, FailureMode, Fork, IbScore, Label, Question, RolloutTree, Status, Trajectory, Verdict, VersionSpan
 from ib_lpo.tree_store import read_trees, write_trees
 
 INT32 = st.integers(0, 2**31 - 1)
@@ -62,7 +62,7 @@ TRAJECTORY = st.builds(
     token_ids=IDS,
     logprobs=FLOATS,
     entropies=FLOATS,
-    version=INT32,
+    spans=st.lists(st.builds(VersionSpan, version=INT32, start=INT32, end=INT32), max_size=3).map(tuple),
     status=st.sampled_from(Status),
     cached_tokens=INT32,
     verdict=maybe(st.sampled_from(Verdict)),
@@ -107,7 +107,7 @@ def test_round_trip(tmp_path_factory, trees):
 def tree(tokens=3):
     question = Question(id="q", text="t", answer="a", prompt_ids=(1,), answer_ids=(2,))
     ids, values = np.arange(tokens, dtype=np.int32), np.zeros(tokens, np.float32)
-    common = {"engine": 0, "logprobs": values, "entropies": values, "version": 0, "status": Status.FINISHED, "cached_tokens": 0}
+    common = {"engine": 0, "logprobs": values, "entropies": values, "spans": (), "status": Status.FINISHED, "cached_tokens": 0}
     root = Trajectory(id="q/r0", seed=1, prefix_ids=ids[:0], token_ids=ids, **common)
     branch = Trajectory(id="q/r0/b0", parent="q/r0", seed=2, prefix_ids=ids[:2], token_ids=ids + 10, **common)
     return RolloutTree(question=question, trajectories=[root, branch])

@@ -1,64 +1,65 @@
-"""Publishing to in-process receivers: bounded, complete, verified."""
+"""Publishing to in-process receivers: all of them or none, two calls each, verified."""
 
 import pytest
 import torch
 
+from ib_lpo.errors import UserError
+from ib_lpo.fleet.base import WorkerDied
 from ib_lpo.fleet.local import LocalFleet
-from ib_lpo.weights.bucket import Bucket, Receipt, unpack
 from ib_lpo.weights.config import WeightsConfig
 from ib_lpo.weights.fingerprint import fingerprint
-from ib_lpo.weights.publish import PublishError, publish
+from ib_lpo.weights.outbox import Outbox
+from ib_lpo.weights.parcel import TransferError
+from ib_lpo.weights.place import Route
+from ib_lpo.weights.publish import CALLS, PublishError, publish
+from tests.weights.holder import SHAPES, Holder, policy
 
 
-class Holder:
-    """A receiver that keeps what it gets; `fault` says what it does wrong."""
-
-    def __init__(self, name: str, fault: str = ""):
-        self.name, self.fault, self.version, self.tensors = name, fault, None, {}
-
-    def begin_update(self, version: int) -> None:
-        self.version = version
-
-    def load_bucket(self, bucket: Bucket) -> None:
-        self.tensors |= dict(unpack(bucket))
-
-    def finish_update(self) -> Receipt:
-        if self.fault == "corrupt":
-            self.tensors["b"].view(-1)[3] += 1
-        if self.fault == "missing":
-            del self.tensors["b"]
-        version = self.version - 1 if self.fault == "stale" else self.version
-        return Receipt(self.name, version, {name: fingerprint(t) for name, t in self.tensors.items()})
-
-
-TENSORS = {
-    "a": torch.randn(40, 10),
-    "b": torch.randn(7).to(torch.bfloat16),
-    "c": torch.randn(3, 5),
-    "maps.kv": torch.randn(900),
-}
-
-
-def send(holders, **config):
+def start(faults, dtype=torch.float32):
     fleet = LocalFleet()
-    workers = [fleet.spawn(Holder, name, fault, name=name) for name, fault in holders.items()]
-    report = publish(
-        iter(TENSORS.items()), version=4, receivers=workers, fleet=fleet, config=WeightsConfig(**{"bucket_mb": 1e-3, **config})
-    )
-    return report, [w.target for w in workers]
+    return fleet, [fleet.spawn(Holder, name, fault, 30.0, dtype, name=name) for name, fault in faults.items()]
 
 
-@pytest.mark.parametrize("in_flight", [1, 3])
-def test_every_receiver_holds_every_bit(in_flight):
-    report, holders = send({"engine-0": "", "scorer-0": ""}, in_flight=in_flight)
-    for holder in holders:
-        assert holder.version == 4
-        assert holder.tensors.keys() == TENSORS.keys()
-        for name, tensor in TENSORS.items():
-            assert torch.equal(holder.tensors[name], tensor) and holder.tensors[name].dtype == tensor.dtype
-    assert report.buckets == 3 and report.tensors == 4
-    assert report.bytes == sum(t.numel() * t.element_size() for t in TENSORS.values())
-    assert report.metrics()["publish/gb_per_s"] == pytest.approx(report.bytes / 1e9 / report.seconds)
+def send(fleet, workers, version, dtype=torch.float32, **config):
+    settings = WeightsConfig(**{"bucket_mb": 1e-3, **config})
+    return publish(policy(version).items(), version=version, receivers=workers, fleet=fleet, config=settings, dtype=dtype)
+
+
+@pytest.mark.parametrize("transport", ["auto", "object", "shm"])
+def test_every_receiver_holds_every_bit_after_two_calls(transport):
+    fleet, workers = start({"engine-0": "", "scorer-0": ""})
+    for version in range(4):
+        metrics = send(fleet, workers, version, transport=transport)
+        for holder in (worker.target for worker in workers):
+            assert holder.version == version
+            assert all(torch.equal(holder.live[name], tensor) for name, tensor in policy(version).items())
+    assert all(worker.target.calls == ["stage", "commit"] * 4 for worker in workers)
+    assert metrics["publish/rpcs"] == CALLS == 2
+    assert metrics["publish/tensors"] == len(SHAPES) and metrics["publish/buckets"] == 3
+    assert metrics["publish/bytes"] >= sum(4 * t.numel() for t in policy(0).values())
+    assert metrics["publish/gb_per_s"] == pytest.approx(metrics["publish/bytes"] / 1e9 / metrics["publish/seconds"])
+    assert metrics["publish/seconds_paused"] == 0.25
+
+
+def test_weights_are_cast_on_their_way_and_fingerprints_are_of_what_was_sent():
+    fleet, workers = start({"engine-0": ""}, torch.bfloat16)
+    send(fleet, workers, 1, torch.bfloat16)
+    held = workers[0].target.live
+    assert all(torch.equal(held[name], tensor.bfloat16()) for name, tensor in policy(1).items())
+    assert fingerprint(held["a"]) != fingerprint(policy(1)["a"])
+
+
+@pytest.mark.parametrize("broken", [0, 1])
+def test_when_one_cannot_stage_nobody_takes_the_version(broken):
+    faults = {"engine-0": "", "engine-1": ""}
+    fleet, workers = start(faults)
+    send(fleet, workers, 1)
+    workers[broken].target._fault = "deaf"
+    with pytest.raises(WorkerDied, match=f"engine-{broken} is deaf"):
+        send(fleet, workers, 2)
+    good = workers[1 - broken].target
+    assert good.version == 1 and good.calls == ["stage", "commit", "stage"]
+    assert all(torch.equal(good.live[name], tensor) for name, tensor in policy(1).items())
 
 
 @pytest.mark.parametrize(
@@ -70,32 +71,48 @@ def test_every_receiver_holds_every_bit(in_flight):
     ],
 )
 def test_a_receiver_that_does_not_hold_them_is_named(fault, message):
+    fleet, workers = start({"engine-0": "", "engine-1": fault})
     with pytest.raises(PublishError, match=message):
-        send({"engine-0": "", "engine-1": fault})
+        send(fleet, workers, 4)
 
 
-def test_no_more_than_in_flight_buckets_are_unacknowledged():
-    waiting, most = set(), []
+def test_what_two_versions_take_is_bounded_before_anything_is_sent():
+    shapes = [("a", (1000, 1000))]
+    with pytest.raises(UserError, match=r"weights.staging_gb=0.005: 2 versions of the policy in float32 take 0.0 GB.*bfloat16"):
+        Outbox(shapes, dtype=torch.float32, config=WeightsConfig(staging_gb=0.005), device="cpu")
+    Outbox(shapes, dtype=torch.bfloat16, config=WeightsConfig(staging_gb=0.005), device="cpu")
 
-    class Slow:
-        def __init__(self, method):
-            self.method = method
-            if method == "load_bucket":
-                waiting.add(self)
-                most.append(len(waiting))
 
-        def result(self, deadline_s=None):
-            waiting.discard(self)
-            sent = {name: fingerprint(t) for name, t in TENSORS.items()}
-            return Receipt("slow", 4, sent) if self.method == "finish_update" else None
+def test_other_tensors_than_planned_are_an_error():
+    fleet, _ = start({})
+    outbox = Outbox([("a", (3,)), ("b", (2,))], dtype=torch.float32, config=WeightsConfig(), device="cpu")
+    with pytest.raises(ValueError, match=r"b \(3,\) came where b \(2,\) was planned"):
+        outbox.send(0, [("a", torch.ones(3)), ("b", torch.ones(3))], Route({}, fleet))
 
-    class SlowWorker:
-        name = "slow"
 
-        def call(self, method, *args):
-            return Slow(method)
+def test_what_is_overtaken_while_it_is_staged_is_not_served():
+    fleet, (worker, late) = start({"engine-0": "", "engine-1": ""})
+    config = WeightsConfig(transport="shm", bucket_mb=1e-3)
+    outbox = Outbox(SHAPES.items(), dtype=torch.float32, config=config, device="cpu")
+    old, *_ = [outbox.send(version, policy(version).items(), Route.of([worker], fleet)) for version in (1, 2)]
+    worker.call("stage", old).result()
+    outbox.send(3, policy(3).items(), Route.of([worker], fleet))
+    with pytest.raises(WorkerDied, match="version 1 was overwritten while it was loaded"):
+        worker.call("commit", 1).result()
+    with pytest.raises(TransferError, match="engine-1: version 1 is no longer in shared memory"):
+        late.call("stage", old).result()
+    outbox.close()
 
-    publish(
-        iter(TENSORS.items()), version=4, receivers=[SlowWorker()], fleet=LocalFleet(), config=WeightsConfig(bucket_mb=1e-5, in_flight=2)
-    )
-    assert len(most) == 4 and max(most) == 2 and not waiting
+
+def test_a_send_that_fails_leaves_the_version_before_it_readable():
+    fleet, (worker,) = start({"engine-0": ""})
+    outbox = Outbox(SHAPES.items(), dtype=torch.float32, config=WeightsConfig(transport="shm"), device="cpu")
+    route = Route.of([worker], fleet)
+    for version in (1, 2):
+        kept = outbox.send(version, policy(version).items(), route)
+    for _ in range(3):
+        with pytest.raises(ValueError, match=r"nothing \(0,\) came where c"):
+            outbox.send(3, list(policy(3).items())[:2], route)
+    worker.call("stage", kept).result()
+    assert worker.call("commit", 2).result().fingerprints == kept.fingerprints
+    outbox.close()

@@ -12,11 +12,13 @@ from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
 from benchmarks.compare import clock
 from benchmarks.network import qwen3
+from ib_lpo.fleet.local import LocalFleet
 from ib_lpo.latent.injection import MAPS, LatentMaps, MapShape
 from ib_lpo.manifest import Manifest, validate
 from ib_lpo.rollout.engine import RolloutEngine
 from ib_lpo.rollout.request import Generation, GenerationRequest
-from ib_lpo.weights.bucket import pack
+from ib_lpo.weights.dtype import copy_dtype
+from ib_lpo.weights.publish import publish
 
 VOCAB, LAYERS, DIM, TEMPERATURE = 32_000, 8, 128, 0.9
 SHORT_VOCAB = 1024  # with it the output layer takes the 10 % of the multiplications that it takes in Qwen2.5-7B
@@ -62,19 +64,17 @@ def settings(directory: Path, *, rollout: dict | None = None, branching: dict | 
 @contextmanager
 def rollout_engine(manifest: Manifest, device: str) -> Iterator[RolloutEngine]:
     """A RolloutEngine of a manifest made by `settings`, with the policy's weights and random maps published to it."""
-    engine = RolloutEngine(manifest, 0, device)
+    fleet = LocalFleet()
+    engine = fleet.spawn(RolloutEngine, manifest, 0, device, name="engine-0")
     model = Qwen3ForCausalLM.from_pretrained(manifest.model.path)
     tensors = list(model.named_parameters())
     if manifest.latent.kind != "none":
         maps = LatentMaps(MapShape.of(model.config, manifest.latent))
         maps.reset(std=manifest.latent.psa.init_std, seed=0)
         tensors += [(MAPS + name, parameter) for name, parameter in maps.named_parameters()]
-    engine.begin_update(0)
-    for bucket in pack(tensors, 16_000_000):
-        engine.load_bucket(bucket)
-    engine.finish_update()
-    yield engine
-    engine.close()
+    publish(tensors, version=0, receivers=[engine], fleet=fleet, config=manifest.weights, dtype=copy_dtype(manifest, device))
+    yield engine.target
+    fleet.shutdown()
 
 
 @contextmanager

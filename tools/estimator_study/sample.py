@@ -12,13 +12,13 @@ from ib_lpo.fleet.local import LocalFleet
 from ib_lpo.fleet.placement import resolve_device
 from ib_lpo.latent.sampler import LatentSampler
 from ib_lpo.manifest import Manifest
-from ib_lpo.policy.dtype import compute_dtype
 from ib_lpo.policy.load import load_policy, load_tokenizer, text_decoder
 from ib_lpo.rollout.engine import RolloutEngine, engine_env
 from ib_lpo.scoring.grade import grade_trees
 from ib_lpo.scoring.verifier import Verifier
 from ib_lpo.tree import Question, RolloutTree
 from ib_lpo.tree_store import read_trees, write_trees
+from ib_lpo.weights.dtype import copy_dtype
 from ib_lpo.weights.publish import publish
 
 
@@ -49,8 +49,9 @@ def _sample(run: Manifest, asked: list[Question]) -> list[RolloutTree]:
         engine = fleet.spawn(RolloutEngine, run, 0, device, name="engine-0", env=engine_env(device))
         sampler = fleet.spawn(LatentSampler, run, name="latent-sampler")
         scheduler = fleet.spawn(BranchScheduler, run, fleet, [engine], sampler, name="scheduler")
-        policy = load_policy(run.model, dtype=compute_dtype(run.learner, device), device=device)
-        publish(policy.named_parameters(), version=0, receivers=[engine], fleet=fleet, config=run.weights)
+        policy = load_policy(run.model, dtype=copy_dtype(run, device), device=device)
+        sent = policy.named_parameters()
+        publish(sent, version=0, receivers=[engine], fleet=fleet, config=run.weights, dtype=copy_dtype(run, device))
         return scheduler.call("sample", 0, asked).result()
     finally:
         fleet.shutdown()

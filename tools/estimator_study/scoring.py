@@ -8,6 +8,7 @@ import numpy as np
 from rich.progress import track
 
 from ib_lpo.fleet.local import LocalFleet
+from ib_lpo.fleet.loop import EventLoop
 from ib_lpo.fleet.placement import resolve_device
 from ib_lpo.manifest import Manifest
 from ib_lpo.policy.dtype import compute_dtype
@@ -45,12 +46,13 @@ def score(name: str, run: Manifest, trees: Sequence[RolloutTree], asked: Sequenc
     """Score graded trees under `run.ib.estimator`. `asked`: their questions, tokenised as `run.data` has it; prompts must be the same."""
     posed = [replace_question(tree, question) for tree, question in zip(trees, asked, strict=True)]
     decode, fleet, costs = text_decoder(load_tokenizer(run.model)), LocalFleet(), [Cost(0, 0)]
+    loop = EventLoop(fleet, run.cluster.call_deadline_s)
     device = resolve_device(run.cluster, fleet)
     scorers = [fleet.spawn(IBScorer, run, device, name="scorer-0")] if run.runs_scorer else []
     calls = [posed[at : at + QUESTIONS_PER_CALL] for at in range(0, len(posed), QUESTIONS_PER_CALL)]
     wall, cpu = time.perf_counter(), time.process_time()
     for call in track(calls, name, transient=True, disable=len(calls) == 1):
-        readings, cost = read_trees(scorers, call, run.ib, decode)
+        readings, cost = read_trees(scorers, call, run.ib, decode, loop)
         score_trees(call, readings, cost, run)
         costs.append(cost)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu

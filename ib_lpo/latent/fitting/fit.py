@@ -8,11 +8,11 @@ A latent that has collapsed is an error, and no result is written.
 """
 
 from pathlib import Path
-from typing import Any
 
 from rich import get_console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from ib_lpo.checkpoints.directory import Checkpoint, find, set_later_aside, write_checkpoint
 from ib_lpo.errors import UserError
 from ib_lpo.fleet.local import LocalFleet
 from ib_lpo.fleet.placement import resolve_device
@@ -22,7 +22,6 @@ from ib_lpo.latent.fitting.pairs import Pair, PairStream
 from ib_lpo.latent.fitting.trainer import Trainer
 from ib_lpo.latent.identity import identities
 from ib_lpo.latent.store import save_latent
-from ib_lpo.learner.checkpoint import newest_complete, write_checkpoint
 from ib_lpo.learner.config import LearnerConfig
 from ib_lpo.manifest import Manifest
 from ib_lpo.policy.load import load_config, load_tokenizer
@@ -45,10 +44,11 @@ _MAY_CHANGE = {
 _SCALED_BY = 8  # steps whose pairs measure how encodings are spread
 
 
-def fit(manifest: Manifest, *, resume: bool = False) -> Report:
-    """Fit, save, and return the last held-out report. Raises UserError, for a collapsed latent too."""
+def fit(manifest: Manifest, *, resume: bool | Path = False) -> Report:
+    """Fit, save, and return the last held-out report; `resume`: from the newest checkpoint, or from that one. Raises UserError, for a
+    collapsed latent too."""
     directory, config = manifest.latent_dir, manifest.latent_fit
-    found = _found(manifest, directory) if resume else None
+    found = _found(manifest, directory, resume)
     stream = PairStream(manifest, load_tokenizer(manifest.model))
     _check_context(manifest, stream)
     identities(manifest)  # what could not be saved at the end is said before the first step
@@ -57,6 +57,8 @@ def fit(manifest: Manifest, *, resume: bool = False) -> Report:
     done = _begin(trainer, stream, found)
     if not resume:
         set_aside(directory)
+    elif found is not None:
+        set_later_aside(directory / "checkpoints", found.step)
     held_out = _flat(stream.held_out())
     say(
         f"latent fit {manifest.name} from step {done} of {config.steps} on {device}: objective {config.objective}, injection "
@@ -87,9 +89,9 @@ def fit(manifest: Manifest, *, resume: bool = False) -> Report:
     return report
 
 
-def _found(manifest: Manifest, directory: Path) -> tuple[Path, dict[str, Any]] | None:
-    """The newest checkpoint and its state. Raises UserError unless it is of the same fit."""
-    found = newest_complete(directory / "checkpoints")
+def _found(manifest: Manifest, directory: Path, resume: bool | Path) -> Checkpoint | None:
+    """The checkpoint to go on from. Raises UserError unless it is of the same fit."""
+    found = find(directory / "checkpoints", resume)
     if found is not None:
         require_same(manifest, directory / "manifest.yaml", may_change=_MAY_CHANGE)
     return found
@@ -106,14 +108,13 @@ def _check_context(manifest: Manifest, stream: PairStream) -> None:
         )
 
 
-def _begin(trainer: Trainer, stream: PairStream, found: tuple[Path, dict[str, Any]] | None) -> int:
+def _begin(trainer: Trainer, stream: PairStream, found: Checkpoint | None) -> int:
     """Steps done: those of the checkpoint, or 0 with encodings standardised."""
     if found is None:
         trainer.scale(_flat([pairs for number in range(1, _SCALED_BY + 1) for pairs in stream.step(number)]))
         return 0
-    checkpoint, state = found
-    trainer.load(checkpoint)
-    return state["step"]
+    trainer.load(found.path)
+    return found.step
 
 
 def _require_alive(manifest: Manifest, report: Report) -> None:

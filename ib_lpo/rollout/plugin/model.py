@@ -3,9 +3,10 @@
 Requests without z run through the same code with row 0, which changes no bit. The layers are in plugin/layers.py.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 
+import torch
 from torch import Tensor, nn
 from vllm.compilation.decorators import support_torch_compile
 from vllm.config import VllmConfig
@@ -14,7 +15,7 @@ from vllm.model_executor.layers.logits_processor import LogitsProcessor
 from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
 from vllm.model_executor.models.llama import LlamaModel
 from vllm.model_executor.models.qwen2 import Qwen2Model
-from vllm.model_executor.models.utils import AutoWeightsLoader, maybe_prefix
+from vllm.model_executor.models.utils import maybe_prefix
 from vllm.sequence import IntermediateTensors
 
 from ib_lpo.latent.injection import LatentMaps
@@ -98,7 +99,7 @@ class _PsaForCausalLM(nn.Module):
         self.make_empty_intermediate_tensors = self.model.make_empty_intermediate_tensors
         if self.spec.maps is not None:
             self.maps = LatentMaps(self.spec.maps, dtype=vllm_config.model_config.dtype).requires_grad_(False)
-        self.loads = 0  # bumped by every load_weights, so that tables derived from maps.* are known to be old
+        self.loads = 0  # bumped by every update of the weights, so that tables derived from maps.* are known to be old
 
     @staticmethod
     def get_model_state_cls() -> type:
@@ -121,15 +122,11 @@ class _PsaForCausalLM(nn.Module):
             logits[..., self.spec.vocab :] = float("-inf")
         return logits
 
-    def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> set[str]:
-        self.loads += 1
-        return AutoWeightsLoader(self).load_weights(self._with_reserved_rows(weights))
-
-    def _with_reserved_rows(self, weights: Iterable[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
-        for name, tensor in weights:
-            if name in ("model.embed_tokens.weight", "lm_head.weight") and tensor.shape[0] < self.config.vocab_size:
-                tensor = nn.functional.pad(tensor, (0, 0, 0, self.config.vocab_size - tensor.shape[0]))
-            yield name, tensor
+    @torch.no_grad()
+    def clear_reserved_rows(self) -> None:
+        """Zeros in the vocabulary rows that no checkpoint has."""
+        for table in {id(t): t for t in (self.model.embed_tokens.weight, self.lm_head.weight)}.values():
+            table[self.spec.vocab :] = 0
 
     def checkpoint_tensors(self) -> Iterator[tuple[str, Tensor]]:
         """The live parameters under their Hugging Face names: fused projections taken apart, reserved rows left out."""

@@ -1,48 +1,30 @@
-"""Weight transfer into vLLM from buckets (weights/bucket.py), through vLLM's own layer-wise reload."""
+"""Weights into a live PSA model and back out, by checkpoint name.
 
-from dataclasses import dataclass
+Engines hold their weights unquantised and undivided, in the checkpoint's layout, so an update is one copy per tensor into the memory that
+the model computes with: no module is rebuilt, and captured CUDA graphs stay right. What an update wrote is what the fingerprint reads.
+"""
+
+from collections.abc import Iterator
 
 import torch
-from vllm.distributed.weight_transfer.base import WeightTransferEngine, WeightTransferInitInfo, WeightTransferUpdateInfo
-from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
+from torch import Tensor
 
-from ib_lpo.weights.bucket import Bucket, unpack
 from ib_lpo.weights.fingerprint import fingerprint
+from ib_lpo.weights.inbox import load
 
 
-@dataclass
-class BucketInit(WeightTransferInitInfo):
-    """Nothing to set up: buckets arrive with the calls."""
+def live_tensors(model: torch.nn.Module) -> dict[str, Tensor]:
+    """The tensors that the model computes with."""
+    return dict(model.checkpoint_tensors())
 
 
-@dataclass
-class BucketUpdate(WeightTransferUpdateInfo):
-    """One bucket."""
-
-    bucket: Bucket
-
-
-class BucketTransferEngine(WeightTransferEngine[BucketInit, BucketUpdate]):
-    """Loads checkpoint-named tensors bucket by bucket; layers are processed as soon as they are whole."""
-
-    init_info_cls, update_info_cls = BucketInit, BucketUpdate
-
-    def init_transfer_engine(self, init_info: BucketInit) -> None:
-        """Nothing to connect."""
-
-    def start_weight_update(self) -> None:
-        initialize_layerwise_reload(self.model)
-
-    def receive_weights(self, update_info: BucketUpdate) -> None:
-        self.model.load_weights((name, tensor.to(self.device)) for name, tensor in unpack(update_info.bucket))
-
-    def finish_weight_update(self) -> None:
-        finalize_layerwise_reload(self.model, self.model_config)
-
-    def shutdown(self) -> None:
-        """Nothing to release."""
+def load_staged(staged: Iterator[tuple[str, Tensor]], model: torch.nn.Module) -> None:
+    """Copy staged tensors into a PSA model, in place."""
+    load(live_tensors(model), staged)
+    model.clear_reserved_rows()
+    model.loads += 1
 
 
 def read_fingerprints(model: torch.nn.Module) -> dict[str, int]:
-    """Fingerprints of a PSA model's live parameters, by checkpoint name."""
+    """Fingerprints of a PSA model's live parameters."""
     return {name: fingerprint(tensor) for name, tensor in model.checkpoint_tensors()}

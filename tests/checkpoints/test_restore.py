@@ -1,63 +1,20 @@
-"""A checkpoint of two real ZeRO-3 ranks, read outside of training: bit for bit what the learner published, or refused."""
+"""A checkpoint of two real ZeRO-3 ranks, read outside of training: bit for bit what the learner had, or refused."""
 
 import shutil
-from types import SimpleNamespace
 
 import pytest
 import torch
-from transformers import AutoConfig
 
 from ib_lpo.errors import UserError
-from ib_lpo.fleet.config import ClusterConfig
-from ib_lpo.fleet.ray import RayFleet
 from ib_lpo.latent.injection import LatentMaps, MapShape
-from ib_lpo.latent.store import CvaeShape, latent_digest, save_latent, untrained_maps
-from ib_lpo.learner.checkpoint import write_checkpoint
-from ib_lpo.learner.group import LearnerGroup
+from ib_lpo.latent.store import untrained_maps
 from ib_lpo.learner.restore import require_checkpoint, restore
 from ib_lpo.manifest import dump
 from ib_lpo.policy.load import load_policy
-from tests.learner.tiny import forest, manifest, save_policy
-from tests.learner.workers import Holder
+from tests.checkpoints import training
+from tests.learner.tiny import manifest
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def fleet():
-    fleet = RayFleet(ClusterConfig(cpus=2, call_deadline_s=120))
-    yield fleet
-    fleet.shutdown()
-
-
-def fitted(directory, settings):
-    """A latent directory with maps, as a fit would leave it."""
-    shape = MapShape.of(AutoConfig.from_pretrained(settings.model.path), settings.latent)
-    sizes = CvaeShape(dim=shape.dim, features=1, hidden=1)
-    save_latent(directory, networks={}, shape=sizes, manifest=settings, maps=untrained_maps(settings, shape), report={})
-    return directory
-
-
-@pytest.fixture(scope="module")
-def run(fleet, tmp_path_factory):
-    """Two steps that train policy and maps, then a publish and a checkpoint."""
-    folder = tmp_path_factory.mktemp("restore")
-    path = save_policy(folder / "model")
-    latent = {"kind": "cvae", "offpolicy": "condition", "weights": fitted(folder / "latent", manifest(path, ranks=2))}
-    settings = manifest(path, ranks=2, latent=latent, psa_lr=4e-3)
-    group, holder = LearnerGroup(fleet, settings, "cpu"), fleet.spawn(Holder, "holder", name="holder")
-    for step in (1, 2):
-        group.update(forest(step), step)
-    group.publish(2, [holder])
-    (folder / "run").mkdir()
-    (folder / "run" / "manifest.yaml").write_text(dump(settings))
-
-    def save(directory):
-        (directory / "learner").mkdir()
-        group.save(directory / "learner")
-
-    checkpoint = write_checkpoint(folder / "run" / "checkpoints", 2, save, {"step": 2, "latent": latent_digest(settings)}, keep=1)
-    return SimpleNamespace(manifest=settings, checkpoint=checkpoint, published=holder.call("tensors").result())
 
 
 def parts(settings):
@@ -90,9 +47,19 @@ def test_the_policy_alone_and_in_a_shorter_type(run):
     assert all(torch.equal(tensor, run.published[name].bfloat16()) for name, tensor in policy.named_parameters())
 
 
+def test_a_rank_goes_on_from_it(run, ranks):
+    """One rank of what two wrote: the same weights and step, and a third step that equals that of two ranks which loaded it."""
+    state = run.checkpoint / "learner"
+    ((at, found, alone),) = ranks.run(1, training.resumed, run.manifest, state)
+    assert at == 2 and all(torch.equal(found[name], tensor) for name, tensor in run.published.items())
+    both = ranks.run(2, training.resumed, run.manifest, state)
+    assert all(at == 2 and all(torch.equal(found[n], t) for n, t in run.published.items()) for at, found, _ in both)
+    for name in ("loss/policy", "loss/grad_norm", "entropy/mean", "is/weight"):
+        assert alone[name] == pytest.approx(both[0][2][name], rel=1e-4, abs=1e-6), name
+
+
 def copied(run, folder):
-    shutil.copytree(run.checkpoint.parent.parent, folder / "run")
-    return folder / "run" / "checkpoints" / run.checkpoint.name
+    return shutil.copytree(run.checkpoint, folder / run.checkpoint.name)
 
 
 def incomplete(run, folder):
@@ -104,19 +71,34 @@ def incomplete(run, folder):
 def of_another_model(run, folder):
     checkpoint = copied(run, folder)
     other = run.manifest.model_copy(update={"model": run.manifest.model.model_copy(update={"path": "other/model"})})
-    (folder / "run" / "manifest.yaml").write_text(dump(other))
+    (checkpoint / "manifest.yaml").write_text(dump(other))
     return checkpoint
 
 
-def without_a_shard(run, folder):
+def without_manifest(run, folder):
     checkpoint = copied(run, folder)
-    next(checkpoint.rglob("*rank_1*optim_states.pt")).unlink()
+    (checkpoint / "manifest.yaml").unlink()
     return checkpoint
 
 
-def with_a_damaged_shard(run, folder):
+def of_deepspeed(run, folder):
     checkpoint = copied(run, folder)
-    next(checkpoint.rglob("*rank_1*optim_states.pt")).write_bytes(b"\x80\x02 half of a file")
+    (checkpoint / "learner" / "learner.json").write_text('{"ranks": 2}')
+    return checkpoint
+
+
+def without_a_file(run, folder):
+    checkpoint = copied(run, folder)
+    next((checkpoint / "learner").glob("weights-00001*")).unlink()
+    return checkpoint
+
+
+def with_a_changed_bit(run, folder):
+    checkpoint = copied(run, folder)
+    path = next((checkpoint / "learner").glob("weights-00001*"))
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 1
+    path.write_bytes(data)
     return checkpoint
 
 
@@ -126,8 +108,10 @@ def with_a_damaged_shard(run, folder):
         (lambda run, folder: folder / "nowhere", "no such checkpoint; give one of a training run"),
         (incomplete, "not a complete checkpoint"),
         (of_another_model, "is a checkpoint of 'other/model'; set model.path to that"),
-        (without_a_shard, "its shards cannot be read"),
-        (with_a_damaged_shard, "its shards cannot be read"),
+        (without_manifest, "has no manifest.yaml"),
+        (of_deepspeed, "learner.json: format of DeepSpeed, this version of ib_lpo reads 1"),
+        (without_a_file, r"weights-00001\.safetensors: damaged, or not there"),
+        (with_a_changed_bit, r"weights-00001\.safetensors: damaged, .* is not what was written"),
     ],
 )
 def test_what_cannot_be_restored_is_refused(run, tmp_path, spoil, complaint):

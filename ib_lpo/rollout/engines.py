@@ -1,0 +1,350 @@
+"""All rollout engines as one: what generates, whoever of them is alive.
+
+    driver ── submit ──► Pool ── advance ──► engine i ── generations ──► listener
+                          ▲                     │ dies, hangs, or says that it is unfit
+                          └── its requests ◄────┴──► a new engine i: STARTING ──► STALE ── stage, commit ──► HEALTHY
+
+Everything happens in handlers of the driver's event loop. Calls on an engine run in the order in which they were made, so a publish stands
+between two calls of `advance` without anybody waiting. Invariants
+* An engine is in service exactly while it is HEALTHY; it becomes so only by committing the published version, verified.
+* A version is committed by nobody before everybody in the round has staged it. One round at a time.
+* A request of a dead engine is issued again, with its seed, to another one.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from ib_lpo.fleet.base import FleetError, Pending, Worker, WorkerDied, successor
+from ib_lpo.fleet.health import EngineState, Health
+from ib_lpo.fleet.loop import EventLoop
+from ib_lpo.manifest import Manifest
+from ib_lpo.progress import say
+from ib_lpo.rollout.busy import BusyTime
+from ib_lpo.rollout.engine import RolloutEngine, engine_env
+from ib_lpo.rollout.pool import Group, Pool
+from ib_lpo.rollout.request import Generation, GenerationRequest
+from ib_lpo.weights.parcel import Parcel, Receipt, TransferError
+from ib_lpo.weights.place import Place
+from ib_lpo.weights.publish import PublishError, check_receipt
+
+_REFUSALS = 3  # after which an engine is replaced
+_ANSWERING = (EngineState.HEALTHY, EngineState.STALE)
+Listener = Callable[[int, list[tuple[Group, Generation]]], None]
+
+
+@dataclass(slots=True, eq=False)
+class _Member:
+    """One engine of the fleet; its replacement is another member."""
+
+    index: int
+    worker: Worker
+    health: Health
+    place: Place | None = None  # known once it has started
+    refusals: int = 0  # versions in a row that it could not read
+
+
+@dataclass(slots=True)
+class _Round:
+    """A version on its way to some members."""
+
+    parcel: Parcel
+    waiting: set[_Member]  # for their answer to this phase
+    passed: list[_Member] = field(default_factory=list)  # of this phase
+    committing: bool = False
+
+
+class Engines:
+    """`rollout.engines` of them. `listener(engine, [(group, generation), ...])` hears of everything that finishes, `on_version(version)`
+    when a version is served."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        device: str,
+        loop: EventLoop,
+        listener: Listener,
+        make: Callable[[int, int], Worker] | None = None,
+    ):
+        """Starts them; `make(index, birth)` spawns one, by default a RolloutEngine."""
+        self._manifest, self._cluster = manifest, manifest.cluster
+        self._device, self._loop, self._listener = device, loop, listener
+        self.on_version: Callable[[int], None] = lambda version: None
+        self._make = self._rollout_engine if make is None else make
+        count = manifest.rollout.engines
+        self._pool = Pool(count, depth=1 if manifest.max_staleness == 0 else 2)
+        self._births = [0] * count
+        self._stale: set[_Member] = set()
+        self._round: _Round | None = None
+        self._parcel: Parcel | None = None
+        self._restarts = 0
+        self._epoch = 0
+        self._busy = BusyTime(count)
+        self.version: int | None = None  # committed by everybody in service
+        self.receipts: list[Receipt] = []  # for the version published last, so far
+        self._members = [self._born(i) for i in range(count)]
+        loop.every_tick(self._look)
+
+    @property
+    def started(self) -> bool:
+        """Whether every engine has loaded."""
+        return all(member.health.state is not EngineState.STARTING for member in self._members)
+
+    @property
+    def places(self) -> dict[str, Place]:
+        """Where those are who can be sent a version, by name."""
+        return {member.worker.name: member.place for member in self._members if member.health.state in _ANSWERING}
+
+    @property
+    def starved(self) -> bool:
+        """Whether nobody serves, and only another publish by the learner can mend that: the present version cannot be staged again."""
+        return self._pool.stranded and self._round is None and bool(self._stale) and not self._refittable
+
+    def submit(self, requests: Sequence[tuple[Group, list[GenerationRequest]]]) -> None:
+        """Generate, by group; a group's requests share prefixes and go to one engine."""
+        for group, of in requests:
+            self._pool.submit(group, of)
+        self._dispatch()
+
+    def hold(self, group: Group) -> None:
+        """The group is about to send more, which a repeatable run must have in its engine's next call (`Pool.hold`)."""
+        self._pool.hold(group)
+
+    def release(self, groups: Sequence[Group]) -> None:
+        """The end of as many `hold`s; before the `submit` of what they sent."""
+        for group in groups:
+            self._pool.release(group)
+
+    def forget(self, group: Group) -> None:
+        """The group sends nothing more."""
+        self._pool.forget(group)
+
+    def publish(self, parcel: Parcel) -> None:
+        """Send a version to everybody who is alive, as soon as nothing else is on its way, and return. It is served once `publishing` is
+        over, and `on_version` heard of it."""
+        self._parcel, self.receipts = parcel, []
+        if self._round is None:
+            self._begin(parcel, self._answering())
+
+    @property
+    def publishing(self) -> bool:
+        """Whether a version is on its way, or about to be."""
+        return self._round is not None or (self._parcel is not None and self._parcel.version != self.version)
+
+    def empty_caches(self) -> None:
+        """Empty the prefix caches, unless something is being generated."""
+        if self._pool.unfinished == 0:
+            self._tell("forget")
+
+    def abandon(self) -> None:
+        """Drop all requests; what is still under way is not heard of any more."""
+        self._pool.abandon()
+        self._epoch += 1
+        self._round = self._parcel = self.version = None
+        for member in self._members:
+            member.health.withdrawn()
+            self._pool.leave(member.index)
+        self._tell("abandon")
+
+    def metrics(self) -> dict[str, float]:
+        """Since the last call: `idle/engines`, share of engine time without a call; and counts of the run so far."""
+        serving = sum(member.health.state is EngineState.HEALTHY for member in self._members)
+        return {
+            "idle/engines": self._busy.idle_share(self._loop.now()),
+            "fleet/engines_serving": float(serving),
+            "fleet/engine_restarts": float(self._restarts),
+            "fleet/reissued": float(self._pool.reissued),
+            "fleet/in_flight": float(self._pool.unfinished),
+        }
+
+    # Births and deaths
+
+    def _rollout_engine(self, index: int, birth: int) -> Worker:
+        c, name = self._cluster, successor(f"engine-{index}", birth)
+        gpus = c.engine_gpus * (self._device == "cuda")
+        where = {"cpus": c.engine_cpus, "gpus": gpus, "env": engine_env(self._device)}
+        return self._loop.fleet.spawn(RolloutEngine, self._manifest, index, self._device, name=name, **where)
+
+    def _born(self, index: int) -> _Member:
+        worker = self._make(index, self._births[index])
+        self._births[index] += 1
+        member = _Member(index, worker, Health.started(worker.name, self._cluster, now=self._loop.now(), current=self._current))
+        self._loop.on(worker.call("place"), partial(self._started, member))
+        return member
+
+    def _started(self, member: _Member, pending: Pending) -> None:
+        if answer := self._answer(member, pending):
+            member.place = answer[0]
+            member.health.ready()
+            self._stale.add(member)
+            self._refit()
+
+    def _call(self, member: _Member, then: Callable[..., None], method: str, *args: object) -> None:
+        """A call that owes an answer; `then(pending)` hears of it."""
+        member.health.called(self._loop.now())
+        self._loop.on(member.worker.call(method, *args), partial(self._heard, member, then))
+
+    def _heard(self, member: _Member, then: Callable[..., None], pending: Pending) -> None:
+        answer = self._answer(member, pending)
+        if answer is not None:
+            member.health.heard(self._loop.now())
+            if member.health.state is EngineState.STALE:
+                self._stale.add(member)
+            then(*answer)
+            self._refit()
+
+    def _answer(self, member: _Member, pending: Pending) -> list | None:
+        """[value] of a member's call; None when the member is gone, or dies of this."""
+        if member is not self._members[member.index]:
+            return None
+        try:
+            return [pending.result(0.0)]
+        except WorkerDied as error:
+            self._lost(member, str(error))
+        except TransferError as error:  # it could not read what it was sent, and is as fit as before
+            self._refused(member, str(error))
+        return None
+
+    def _lost(self, member: _Member, why: str) -> None:
+        """Replace a member."""
+        member.health.failed()
+        self._stale.discard(member)
+        self._loop.fleet.kill(member.worker)
+        self._restarts += 1
+        if self._births[member.index] > self._cluster.most_restarts:
+            most = self._cluster.most_restarts
+            raise FleetError(f"{why}\nengine-{member.index} was replaced {most} times, which is cluster.most_restarts={most}")
+        again = self._pool.lost(member.index)
+        self._busy.end(member.index, self._loop.now())
+        say(f"{member.worker.name} is replaced, {again} requests go to others: {why}")
+        self._members[member.index] = self._born(member.index)
+        self._leave_round(member)
+        self._dispatch()
+
+    def _refused(self, member: _Member, why: str) -> None:
+        """Let a member try again after the round that it could not take part in."""
+        member.refusals += 1
+        if member.refusals > _REFUSALS:
+            self._lost(member, why)
+            return
+        member.health.heard(self._loop.now())
+        if member.health.state is EngineState.STALE:
+            self._stale.add(member)
+        self._leave_round(member)
+
+    def _look(self) -> None:
+        """Judge by the clock who is late."""
+        now = self._loop.now()
+        for member in list(self._members):
+            state = member.health.tick(now)
+            if state is EngineState.DEAD:
+                self._lost(member, f"{member.worker.name}: has not answered for {self._cluster.dead_after_s:.0f} s (cluster.dead_after_s)")
+            elif state is EngineState.SUSPECT:
+                self._stale.discard(member)
+                self._pool.leave(member.index)
+                self._leave_round(member)
+
+    # Generating
+
+    def _dispatch(self) -> None:
+        now = self._loop.now()
+        for index, requests in self._pool.calls().items():
+            self._busy.begin(index, now)
+            self._call(self._members[index], partial(self._advanced, index, self._epoch), "advance", requests)
+
+    def _advanced(self, index: int, epoch: int, finished: list[Generation]) -> None:
+        found = self._pool.answered(index, finished if epoch == self._epoch else [])
+        if not self._pool.working(index):
+            self._busy.end(index, self._loop.now())
+        self._listener(index, found)
+        self._dispatch()
+
+    def _tell(self, method: str) -> None:
+        for member in self._answering():
+            self._call(member, lambda nothing: None, method)
+
+    # Weights
+
+    @property
+    def _current(self) -> int | None:
+        """The version that engines must hold to serve: that of a round from its commits on."""
+        return self._round.parcel.version if self._round is not None and self._round.committing else self.version
+
+    @property
+    def _refittable(self) -> bool:
+        return self._parcel is not None and self._parcel.retained and self.version == self._parcel.version
+
+    def _answering(self) -> list[_Member]:
+        return [member for member in self._members if member.health.state in _ANSWERING]
+
+    def _refit(self) -> None:
+        """Bring those who are STALE up to the present version, unless a version is on its way."""
+        if self._stale and self._round is None and self._refittable:
+            self._begin(self._parcel, sorted(self._stale, key=lambda member: member.index))
+
+    def _begin(self, parcel: Parcel, members: list[_Member]) -> None:
+        self._round = _Round(parcel, set(members))
+        for member in members:
+            self._call(member, partial(self._staged, member, self._round), "stage", parcel)
+        self._go_on()
+
+    def _staged(self, member: _Member, round_: _Round, nothing: None) -> None:
+        if member in round_.waiting and not round_.committing:
+            self._pass(member)
+
+    def _committed(self, member: _Member, round_: _Round, receipt: Receipt) -> None:
+        if member not in round_.waiting:
+            return
+        try:
+            check_receipt(receipt, round_.parcel)
+        except PublishError as error:
+            self._lost(member, str(error))
+            return
+        self.receipts.append(receipt)
+        member.refusals = 0
+        member.health.refitted(round_.parcel.version)
+        self._stale.discard(member)
+        self._pool.enter(member.index)
+        self._pass(member)
+
+    def _pass(self, member: _Member) -> None:
+        self._round.waiting.discard(member)
+        self._round.passed.append(member)
+        self._go_on()
+
+    def _leave_round(self, member: _Member) -> None:
+        if self._round is not None:
+            self._round.waiting.discard(member)
+            if member in self._round.passed:
+                self._round.passed.remove(member)
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """To the next phase, when all have passed this one."""
+        round_ = self._round
+        if round_ is None or round_.waiting:
+            return
+        if not round_.committing:
+            self._commit(round_)
+        if not round_.waiting:
+            self._round = None
+            self.version = round_.parcel.version
+            if self._parcel is round_.parcel:
+                self._refit()
+            else:
+                self._begin(self._parcel, self._answering())
+            self._dispatch()
+            self.on_version(self.version)
+
+    def _commit(self, round_: _Round) -> None:
+        """Everybody has staged the version: from here on it is the current one, and who does not hold it does not serve."""
+        version = round_.parcel.version
+        round_.committing, round_.waiting, round_.passed = True, set(round_.passed), []
+        if version != self.version:
+            for member in self._members:
+                member.health.published(version)
+                self._pool.leave(member.index)
+                if member.health.state is EngineState.STALE:
+                    self._stale.add(member)
+        for member in round_.waiting:
+            self._call(member, partial(self._committed, member, round_), "commit", version)

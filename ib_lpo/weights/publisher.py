@@ -1,0 +1,66 @@
+"""Brings every version of the policy from the learner to all who hold a copy of it.
+
+    learner ranks ── parcel ──► scorers (idle: nobody scores during a publish) and rollout engines (which go on generating)
+
+In a synchronous run (max_staleness: 0) `publish` returns when everybody serves the version. Otherwise it returns as soon as the learner is
+free again: the engines take the version one by one between two of their calls, and the next publish waits until they have.
+"""
+
+import time
+
+from ib_lpo.fleet.base import Pending, Worker
+from ib_lpo.fleet.kept import Kept
+from ib_lpo.fleet.loop import EventLoop
+from ib_lpo.learner.group import LearnerGroup
+from ib_lpo.manifest import Manifest
+from ib_lpo.rollout.engines import Engines
+from ib_lpo.weights.parcel import Parcel
+from ib_lpo.weights.place import Place, Route
+from ib_lpo.weights.publish import check_receipt, delivery_metrics
+
+
+class Publisher:
+    """`scorers`: those that follow the policy."""
+
+    def __init__(self, manifest: Manifest, loop: EventLoop, learner: LearnerGroup, engines: Engines):
+        self._synchronous = manifest.max_staleness == 0
+        self._loop, self._learner, self._engines = loop, learner, engines
+        self._scorers: list[Kept] = []
+        self._parcel: Parcel | None = None
+
+    def follow(self, scorers: list[Kept]) -> None:
+        """Scorers that get every version too."""
+        self._scorers = scorers
+
+    def prepare(self, scorer: Worker) -> list[Pending]:
+        """What a new scorer must have done before it scores: take the present version, if there is one."""
+        parcel = self._parcel
+        return [] if parcel is None else [scorer.call("stage", parcel), scorer.call("commit", parcel.version)]
+
+    def publish(self, version: int) -> dict[str, float]:
+        """`publish/...` metrics. Raises PublishError, and what the learner raises."""
+        self._loop.until(lambda: not self._engines.publishing, "the publish of the version before")
+        parcel = self._learner.publish(version, Route(self._places(), self._loop.fleet))
+        began = time.monotonic()
+        self._engines.publish(parcel)
+        receipts = self._to_scorers(parcel)
+        self._parcel = parcel
+        if self._synchronous:
+            self._loop.until(lambda: self._engines.version == version, f"the publish of version {version}")
+        return delivery_metrics(parcel, [*receipts, *self._engines.receipts], time.monotonic() - began)
+
+    def again(self) -> None:
+        """Send the present version once more, to engines that cannot get it in another way."""
+        self._loop.until(lambda: not self._engines.publishing, "the publish under way")
+        self._engines.publish(self._learner.publish(self._parcel.version, Route(self._places(), self._loop.fleet)))
+
+    def _places(self) -> dict[str, Place]:
+        scorers = self._loop.gather([scorer.call("place") for scorer in self._scorers], "where the scorers are")
+        return self._engines.places | dict(zip([scorer.name for scorer in self._scorers], scorers, strict=True))
+
+    def _to_scorers(self, parcel: Parcel) -> list:
+        self._loop.gather([scorer.call("stage", parcel) for scorer in self._scorers], "stage")
+        receipts = self._loop.gather([scorer.call("commit", parcel.version) for scorer in self._scorers], "commit")
+        for receipt in receipts:
+            check_receipt(receipt, parcel)
+        return receipts

@@ -1,0 +1,13 @@
+"""One Ray for all tests of the fleet."""
+
+import pytest
+
+from ib_lpo.fleet.config import ClusterConfig
+from ib_lpo.fleet.ray import RayFleet
+
+
+@pytest.fixture(scope="package")
+def fleet(tmp_path_factory):
+    fleet = RayFleet(ClusterConfig(cpus=2, call_deadline_s=60), tmp_path_factory.mktemp("logs"))
+    yield fleet
+    fleet.shutdown()
