@@ -144,6 +144,8 @@ class Engines:
         for member in self._members:
             member.health.withdrawn()
             self._pool.leave(member.index)
+            if member.health.state is EngineState.STALE:
+                self._stale.add(member)
         self._tell("abandon")
 
     def metrics(self) -> dict[str, float]:
@@ -289,11 +291,11 @@ class Engines:
         self._go_on()
 
     def _staged(self, member: _Member, round_: _Round, nothing: None) -> None:
-        if member in round_.waiting and not round_.committing:
+        if round_ is self._round and member in round_.waiting and not round_.committing:
             self._pass(member)
 
     def _committed(self, member: _Member, round_: _Round, receipt: Receipt) -> None:
-        if member not in round_.waiting:
+        if round_ is not self._round or member not in round_.waiting:
             return
         try:
             check_receipt(receipt, round_.parcel)

@@ -60,6 +60,10 @@ class ModelCopy:
             raise ModelCopyError(f"{self._name}: a commit failed here, so it takes no more weights; replace it")
         self._inbox.stage(parcel)
 
+    def holds(self, version: int) -> bool:
+        """Whether `version` is staged."""
+        return self._inbox.version == version
+
     @torch.no_grad()
     def commit(self, version: int) -> Receipt:
         """Score with the staged version from now on; the receipt is read back from the live parameters.

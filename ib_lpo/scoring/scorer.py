@@ -54,6 +54,12 @@ class IBScorer:
         """Score with the staged version from now on. Raises TransferError; a commit that failed leaves the scorer unfit."""
         return self._copy.commit(version)
 
+    def take(self, parcel: Parcel) -> Receipt:
+        """Score with `parcel`'s version from now on, staged before or not: may be asked again, or of a scorer that has just started."""
+        if not self._copy.holds(parcel.version):
+            self._copy.stage(parcel)
+        return self._copy.commit(parcel.version)
+
     def score(self, trees: list[RolloutTree]) -> tuple[list[dict[str, Reading]], Cost]:
         """The reading of every trajectory by its id, one dict per tree, and what it cost.
 

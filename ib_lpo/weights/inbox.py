@@ -36,11 +36,15 @@ class Inbox:
         self._buckets = self._inlets[parcel.transport].read(parcel)
         self._parcel = parcel
 
+    @property
+    def version(self) -> int | None:
+        """What is staged."""
+        return None if self._parcel is None else self._parcel.version
+
     def tensors(self, version: int) -> Iterator[tuple[str, Tensor]]:
         """The staged version, in place. Raises TransferError when it is not `version` that is staged."""
-        staged = None if self._parcel is None else self._parcel.version
-        if staged != version:
-            raise TransferError(f"{self._receiver}: asked to commit version {version}, staged is {staged}; stage it first")
+        if self.version != version:
+            raise TransferError(f"{self._receiver}: asked to commit version {version}, staged is {self.version}; stage it first")
         return self._parcel.layout.tensors(self._buckets)
 
     def confirm(self) -> None:

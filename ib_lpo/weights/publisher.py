@@ -35,16 +35,15 @@ class Publisher:
     def prepare(self, scorer: Worker) -> list[Pending]:
         """What a new scorer must have done before it scores: take the present version, if there is one."""
         parcel = self._parcel
-        return [] if parcel is None else [scorer.call("stage", parcel), scorer.call("commit", parcel.version)]
+        return [] if parcel is None else [scorer.call("take", parcel)]
 
     def publish(self, version: int) -> dict[str, float]:
         """`publish/...` metrics. Raises PublishError, and what the learner raises."""
         self._loop.until(lambda: not self._engines.publishing, "the publish of the version before")
         parcel = self._learner.publish(version, Route(self._places(), self._loop.fleet))
-        began = time.monotonic()
+        began, self._parcel = time.monotonic(), parcel
         self._engines.publish(parcel)
         receipts = self._to_scorers(parcel)
-        self._parcel = parcel
         if self._synchronous:
             self._loop.until(lambda: self._engines.version == version, f"the publish of version {version}")
         return delivery_metrics(parcel, [*receipts, *self._engines.receipts], time.monotonic() - began)
@@ -52,7 +51,8 @@ class Publisher:
     def again(self) -> None:
         """Send the present version once more, to engines that cannot get it in another way."""
         self._loop.until(lambda: not self._engines.publishing, "the publish under way")
-        self._engines.publish(self._learner.publish(self._parcel.version, Route(self._places(), self._loop.fleet)))
+        self._parcel = self._learner.publish(self._parcel.version, Route(self._places(), self._loop.fleet))
+        self._engines.publish(self._parcel)
 
     def _places(self) -> dict[str, Place]:
         scorers = self._loop.gather([scorer.call("place") for scorer in self._scorers], "where the scorers are")
@@ -60,7 +60,7 @@ class Publisher:
 
     def _to_scorers(self, parcel: Parcel) -> list:
         self._loop.gather([scorer.call("stage", parcel) for scorer in self._scorers], "stage")
-        receipts = self._loop.gather([scorer.call("commit", parcel.version) for scorer in self._scorers], "commit")
+        receipts = self._loop.gather([scorer.call("take", parcel) for scorer in self._scorers], "commit")
         for receipt in receipts:
             check_receipt(receipt, parcel)
         return receipts
