@@ -2,7 +2,7 @@
 
 import resource
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 from transformers import PretrainedConfig
@@ -84,7 +84,7 @@ class Checked:
 
 
 def check(manifest: Manifest) -> Checked:
-    """Load the data and look at the model. Raises UserError for what the user can mend."""
+    """Load the data, judge its gold answers, and look at the model. Raises UserError for what the user can mend."""
     config = load_config(manifest.model)
     _check_model(manifest, config)
     locate(manifest.verifier.reward)
@@ -93,22 +93,45 @@ def check(manifest: Manifest) -> Checked:
     benchmarks = load_benchmarks(manifest, tokenizer) if manifest.evaluation.every else []
     sets = without_benchmarks(sets, benchmarks, manifest)
     _check_scoring(manifest, sets, config)
-    return Checked(manifest=manifest, decode=text_decoder(tokenizer), sets=sets, benchmarks=benchmarks)
+    return Checked(manifest=manifest, decode=text_decoder(tokenizer), sets=_judged(manifest, sets, benchmarks), benchmarks=benchmarks)
 
 
 @contextmanager
-def assemble(checked: Checked) -> Iterator[Assembly]:
-    """Start everything; stop everything on the way out, however that comes. Raises UserError for what the user can mend."""
-    manifest = checked.manifest
+def reserve(manifest: Manifest) -> Iterator[Fleet]:
+    """The machines of a run, without any worker yet. Raises UserError when they cannot hold them all."""
     fleet = open_fleet(manifest.cluster, manifest.run_dir / "logs")
     try:
-        device = resolve_device(manifest.cluster, fleet)
-        check_fit(manifest, device, fleet)
-        say(_announcement(manifest, checked.sets, checked.benchmarks, device))
-        found = _start(manifest, fleet, device, checked.sets, checked.benchmarks, checked.decode)
-        yield Assembly(manifest=manifest, decode=checked.decode, benchmarks=checked.benchmarks, **found)
+        check_fit(manifest, resolve_device(manifest.cluster, fleet), fleet)
+        yield fleet
     finally:
         fleet.shutdown()
+
+
+@contextmanager
+def assemble(checked: Checked, fleet: Fleet) -> Iterator[Assembly]:
+    """Start everything; stop everything on the way out, however that comes. Raises UserError for what the user can mend."""
+    manifest = checked.manifest
+    try:
+        device = resolve_device(manifest.cluster, fleet)
+        say(_announcement(manifest, checked.sets, checked.benchmarks, device))
+        found = _start(manifest, fleet, device, checked.decode)
+        yield Assembly(manifest=manifest, decode=checked.decode, sets=checked.sets, benchmarks=checked.benchmarks, **found)
+    finally:
+        fleet.shutdown()
+
+
+def _judged(manifest: Manifest, sets: QuestionSets, benchmarks: list[Benchmark]) -> QuestionSets:
+    """The questions whose gold answers can be judged against. Raises UserError for others, unless they are to be dropped."""
+    with closing(Verifier(manifest.verifier)) as verifier:
+        bad, bad_of_benchmarks = verifier.check_gold(gold_answers(sets)), verifier.check_gold(golds_of(benchmarks))
+    require_golds(benchmarks, bad_of_benchmarks, manifest)
+    judged = without_bad_answers(sets, bad, manifest.data)
+    if judged.unjudgeable:
+        say(
+            f"data.bad_answers=drop: {judged.unjudgeable} questions left out, as their gold answers cannot be judged against; "
+            f"{len(judged.train)} training questions, {len(judged.held_out)} held out are left"
+        )
+    return judged
 
 
 def _check_model(manifest: Manifest, config: PretrainedConfig) -> None:
@@ -155,8 +178,8 @@ def _announcement(manifest: Manifest, sets: QuestionSets, benchmarks: list[Bench
     )
 
 
-def _start(manifest: Manifest, fleet: Fleet, device: str, sets: QuestionSets, benchmarks: list[Benchmark], decode: Decode) -> dict:
-    """Spawn all workers, then wait for them: their start-up overlaps. The gold answers are checked first of all."""
+def _start(manifest: Manifest, fleet: Fleet, device: str, decode: Decode) -> dict:
+    """Spawn all workers, then wait for them: their start-up overlaps."""
     c, gpus = manifest.cluster, float(device == "cuda")
     loop = EventLoop(fleet, c.call_deadline_s)
 
@@ -172,7 +195,6 @@ def _start(manifest: Manifest, fleet: Fleet, device: str, sets: QuestionSets, be
         )
 
     verifier = service(Verifier, "verifier", manifest.verifier)
-    checked = [verifier.call("check_gold", gold_answers(sets)), verifier.call("check_gold", golds_of(benchmarks))]
     sampler = service(LatentSampler, "latent-sampler", manifest)
     scheduler = BranchScheduler(manifest, loop, sampler, verifier, decode)
     engines = Engines(manifest, device, loop, scheduler.on_generations)
@@ -181,16 +203,8 @@ def _start(manifest: Manifest, fleet: Fleet, device: str, sets: QuestionSets, be
     scheduler.serve_on(engines, publisher.again)
     scorers = [scorer(number) for number in range(manifest.scorers)]
     publisher.follow(scorers if manifest.ib.scorer == "policy" else [])
-    bad, bad_of_benchmarks = loop.gather(checked, "the check of the gold answers", c.start_deadline_s)
-    require_golds(benchmarks, bad_of_benchmarks, manifest)
-    judged = without_bad_answers(sets, bad, manifest.data)
-    if judged.unjudgeable:
-        say(
-            f"data.bad_answers=drop: {judged.unjudgeable} questions left out, as their gold answers cannot be judged against; "
-            f"{len(judged.train)} training questions, {len(judged.held_out)} held out are left"
-        )
     learner.start()
-    loop.gather([worker.call("ready") for worker in (sampler, *scorers)], "the start of the services", c.start_deadline_s)
+    loop.gather([worker.call("ready") for worker in (verifier, sampler, *scorers)], "the start of the services", c.start_deadline_s)
     loop.until(lambda: engines.started, "the start of the rollout engines", c.start_deadline_s)
     parts = {"loop": loop, "learner": learner, "scheduler": scheduler, "engines": engines, "publisher": publisher}
-    return parts | {"sets": judged, "verifier": verifier, "scorers": scorers, "kept": [verifier, sampler, *scorers]}
+    return parts | {"verifier": verifier, "scorers": scorers, "kept": [verifier, sampler, *scorers]}

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from ib_lpo.tree import FailureMode
 
-PHASES = ("grow", "grade", "score", "filter", "update", "publish")
+PHASES = ("grow", "score", "filter", "update", "publish")
 Metrics = Mapping[str, float]
 _COUNT = ",.0f"
 _ALWAYS = (

@@ -96,7 +96,9 @@ class Run:
         self._display.rewind(self.done)
         with self.phase("recovery"):
             parts.learner.restart()
-            return self.restore(parts)
+            version = self.restore(parts)
+        say(f"the learner is at step {version} again")
+        return version
 
     def phase(self, name: str) -> AbstractContextManager[None]:
         """Show and time a phase of the step; its seconds are recorded with the step."""

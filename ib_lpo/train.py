@@ -14,7 +14,7 @@ A lost learner is started again from the newest checkpoint, and what came after 
 they happen (docs/reliability.md).
 """
 
-from ib_lpo.assembly import Assembly, assemble, check
+from ib_lpo.assembly import Assembly, assemble, check, reserve
 from ib_lpo.branching.ahead import Ahead
 from ib_lpo.branching.metrics import growth_metrics
 from ib_lpo.evaluation.during_training import evaluation, evaluation_due
@@ -29,20 +29,22 @@ from ib_lpo.scoring.grade import grading_metrics
 from ib_lpo.scoring.replicas import read_trees
 from ib_lpo.scoring.score import score_trees
 from ib_lpo.tree import RolloutTree
+from ib_lpo.weights.parcel import TransferError
 
 
 def train(manifest: Manifest, *, resume: Resume = False) -> None:
     """Run the manifest from its first step, or from a complete checkpoint of its run directory."""
     checked = check(manifest)
-    with Run(manifest, resume=resume) as run, assemble(checked) as parts:
-        version = run.restore(parts)
+    with reserve(manifest) as fleet, Run(manifest, resume=resume) as run, assemble(checked, fleet) as parts:
+        lost: LearnerLost | None = None
         while True:
             try:
-                train_on(version, run, parts)
+                train_on(run.restore(parts) if lost is None else run.rewind(parts, lost), run, parts)
                 break
             except LearnerLost as loss:
+                lost = loss
                 parts.scheduler.abandon()
-                version = run.rewind(parts, loss)
+                parts.publisher.withdraw()
         run.summarise()
 
 
@@ -86,7 +88,11 @@ def score(trees: list[RolloutTree], parts: Assembly) -> dict[str, float]:
     ib = parts.manifest.ib
     if ib.estimator == "none":
         return {}
-    readings, cost = read_trees(parts.scorers, trees, ib, parts.decode, parts.loop)
+    try:
+        readings, cost = read_trees(parts.scorers, trees, ib, parts.decode, parts.loop)
+    except TransferError:  # a replaced scorer cannot read the present version
+        parts.learner.require_alive()
+        raise
     return score_trees(trees, readings, cost, parts.manifest) | label_failures(trees, ib.failures, parts.decode)
 
 

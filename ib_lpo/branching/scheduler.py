@@ -153,7 +153,8 @@ class BranchScheduler:
 
     def _settle(self, batch: Batch, question: int, tree: RolloutTree) -> None:
         batch.found[question] = tree
-        if batch.done and self._batches.pop(batch.tag, None) is batch:
+        if batch.done and self._batches.get(batch.tag) is batch:
+            del self._batches[batch.tag]
             batch.on_done(batch)
 
     def _start(self, tag: str, questions: list[Question], plan: GrowthPlan, graded: bool, on_done: Callable[[Batch], None]) -> Batch:

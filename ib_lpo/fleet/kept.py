@@ -10,6 +10,7 @@ from typing import Any
 
 from ib_lpo.errors import UserError
 from ib_lpo.fleet.base import Overdue, Pending, Worker, WorkerDied
+from ib_lpo.progress import say
 
 Make = Callable[[int], Worker]
 Prepare = Callable[[Worker], Sequence[Pending] | None]
@@ -26,9 +27,10 @@ class Kept:
         """
         self._make, self._prepare, self._most = make, prepare, most
         self.restarts = 0
+        self._unheard = False  # a replacement that has answered nothing yet
         self.worker = make(0)
         self.name = self.worker.name
-        self._prepared = self._preparation()
+        self._prepared: list[Pending] | None = self._preparation()
 
     def call(self, method: str, *args: Any, **kwargs: Any) -> "KeptPending":
         """As `Worker.call`. The pending raises WorkerDied only when no replacement is left, and whatever else a call raises at once."""
@@ -46,11 +48,25 @@ class Kept:
             raise WorkerDied(f"{why}\n{self.name} was replaced {self.restarts} times (cluster.most_restarts={self._most})", why.worker)
         dead.kill()
         self.restarts += 1
-        self.worker = self._make(self.restarts)
+        say(f"{dead.name} is replaced: {why}")
+        self.worker, self._unheard = self._make(self.restarts), True
         self._prepared = self._preparation()
+
+    def heard(self, worker: Worker) -> None:
+        """`worker` answered a call."""
+        if self._unheard and worker is self.worker:
+            self._unheard = False
+            say(f"{worker.name} answers")
+
+    def unprepared(self, worker: Worker) -> None:
+        """The preparation of `worker` failed: the next call prepares it anew, by what holds then."""
+        if worker is self.worker:
+            self._prepared = None
 
     def issue(self, method: str, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Worker, list[Pending]]:
         """Make a call on the present worker: that worker, and what must be answered, the call last."""
+        if self._prepared is None:
+            self._prepared = self._preparation()
         return self.worker, [*self._prepared, self.worker.call(method, *args, **kwargs)]
 
     def _preparation(self) -> list[Pending]:
@@ -95,11 +111,15 @@ class KeptPending:
         try:
             self._value = self._steps[0].result(deadline_s)
             self._steps.pop(0)
+            if not self._steps:
+                self._kept.heard(self._worker)
         except Overdue:
             raise
         except WorkerDied as died:
             self._again(died)
         except UserError as error:
+            if len(self._steps) > 1:
+                self._kept.unprepared(self._worker)
             self._end(error)
 
     def _again(self, died: WorkerDied) -> None:

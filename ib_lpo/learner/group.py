@@ -48,6 +48,10 @@ class LearnerGroup:
         self._ranks = self._spawn()
         self.start()
 
+    def require_alive(self) -> None:
+        """Raise LearnerLost when a rank is gone."""
+        self._all("ready")
+
     def update(self, trees: list[RolloutTree], step: int) -> dict[str, float]:
         """One training step on the kept trajectories, whose advantages are assigned. Returns its metrics."""
         items, learner = sequences(trees), self._manifest.learner

@@ -37,6 +37,9 @@ class LearnerRank:
         self._outbox: Any = None  # weights.outbox.Outbox, on rank 0
         self._last_step = -1
 
+    def ready(self) -> None:
+        """Answers while the process lives."""
+
     def endpoint(self) -> tuple[str, int]:
         """An address of this machine that other machines reach, and a port that is free now."""
         return zero.free_endpoint()

@@ -55,7 +55,8 @@ CHARTS: tuple[tuple[str, tuple[tuple[str, tuple[str, ...]], ...]], ...] = (
             ("Difference of log-probs", ("mismatch/mean_abs", "mismatch/max_abs")),
             ("What z changes", ("mismatch/z_gap",)),
             ("Importance weights", ("is/weight", "is/capped", "is/effective_share")),
-            ("Version lag", ("update/version_lag",)),
+            ("Age of the tokens", ("staleness/mean", "staleness/max")),
+            ("What older weights change", ("staleness/drift",)),
         ),
     ),
     (
@@ -68,7 +69,7 @@ CHARTS: tuple[tuple[str, tuple[tuple[str, tuple[str, ...]], ...]], ...] = (
             ("Groups", ("advantage/groups", "advantage/flat_groups", "advantage/all_right_groups", "advantage/all_wrong_groups")),
         ),
     ),
-    ("Time", (("Seconds per phase", ("seconds/*",)),)),
+    ("Time", (("Seconds per phase", ("seconds/*",)), ("Idle share", ("idle/engines", "idle/learner")))),
 )
 STACKED = frozenset({"Seconds per phase", "Verdicts"})
 

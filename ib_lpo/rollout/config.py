@@ -35,5 +35,5 @@ class RolloutConfig(Section):
     """Share of a GPU's memory that one engine may use."""
     enforce_eager: bool = False
     """Run without CUDA graphs; always so on CPU."""
-    max_iterations_per_call: int = Field(256, ge=1)
+    max_iterations_per_call: int = Field(64, ge=1)
     """Engine iterations after which `advance` returns even if nothing has finished, so that a live engine is heard from."""

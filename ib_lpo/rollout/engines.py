@@ -77,6 +77,7 @@ class Engines:
         self._stale: set[_Member] = set()
         self._round: _Round | None = None
         self._parcel: Parcel | None = None
+        self._unreadable = False  # the parcel, for somebody at least
         self._restarts = 0
         self._epoch = 0
         self._busy = BusyTime(count)
@@ -97,8 +98,11 @@ class Engines:
 
     @property
     def starved(self) -> bool:
-        """Whether nobody serves, and only another publish by the learner can mend that: the present version cannot be staged again."""
-        return self._pool.stranded and self._round is None and bool(self._stale) and not self._refittable
+        """Whether requests wait for an engine that serves only after another publish by the learner: the present version cannot be staged
+        again."""
+        if not self._stale or self._round is not None or self._refittable:
+            return False
+        return self._pool.stranded or any(self._pool.load(member.index) for member in self._stale)
 
     def submit(self, requests: Sequence[tuple[Group, list[GenerationRequest]]]) -> None:
         """Generate, by group; a group's requests share prefixes and go to one engine."""
@@ -146,6 +150,8 @@ class Engines:
             self._pool.leave(member.index)
             if member.health.state is EngineState.STALE:
                 self._stale.add(member)
+        for member in [member for member in self._members if member.health.state is EngineState.SUSPECT]:
+            self._lost(member, f"{member.worker.name}: was silent when all requests were dropped, and may go on with them")
         self._tell("abandon")
 
     def metrics(self) -> dict[str, float]:
@@ -224,8 +230,9 @@ class Engines:
         self._dispatch()
 
     def _refused(self, member: _Member, why: str) -> None:
-        """Let a member try again after the round that it could not take part in."""
+        """Let a member wait for the next version: what it could not read may be gone, and the learner with it."""
         member.refusals += 1
+        self._unreadable = True
         if member.refusals > _REFUSALS:
             self._lost(member, why)
             return
@@ -274,7 +281,8 @@ class Engines:
 
     @property
     def _refittable(self) -> bool:
-        return self._parcel is not None and self._parcel.retained and self.version == self._parcel.version
+        parcel = self._parcel
+        return parcel is not None and parcel.retained and not self._unreadable and self.version == parcel.version
 
     def _answering(self) -> list[_Member]:
         return [member for member in self._members if member.health.state in _ANSWERING]
@@ -285,7 +293,7 @@ class Engines:
             self._begin(self._parcel, sorted(self._stale, key=lambda member: member.index))
 
     def _begin(self, parcel: Parcel, members: list[_Member]) -> None:
-        self._round = _Round(parcel, set(members))
+        self._round, self._unreadable = _Round(parcel, set(members)), False
         for member in members:
             self._call(member, partial(self._staged, member, self._round), "stage", parcel)
         self._go_on()
@@ -303,8 +311,11 @@ class Engines:
             self._lost(member, str(error))
             return
         self.receipts.append(receipt)
+        if member.health.version is None and self._births[member.index] > 1:
+            say(f"{member.worker.name} serves version {receipt.version}")
         member.refusals = 0
-        member.health.refitted(round_.parcel.version)
+        if member.health.state is EngineState.STALE:  # or it has the version already, which was sent once more for others
+            member.health.refitted(round_.parcel.version)
         self._stale.discard(member)
         self._pool.enter(member.index)
         self._pass(member)

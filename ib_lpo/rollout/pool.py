@@ -56,6 +56,10 @@ class Pool:
         """Whether requests wait because no engine is in service."""
         return bool(self._homeless)
 
+    def load(self, engine: int) -> int:
+        """Requests that the engine has, or that wait for it."""
+        return self._seats[engine].load
+
     def working(self, engine: int) -> bool:
         """Whether a call of the engine is under way."""
         return self._seats[engine].calls > 0

@@ -154,3 +154,22 @@ def test_a_real_service_that_is_killed_in_a_call_and_between_calls(fleet):
         assert fleet.wait_any([kept.call("add", 5)]).result() == 45 and time.monotonic() < deadline
     with pytest.raises(WorkerDied, match=r"RuntimeError: always(.|\n)*counter was replaced 3 times"):
         kept.call("fail").result()
+
+
+def test_a_preparation_that_failed_is_made_anew_by_the_next_call(make, made):
+    prepared = []
+
+    def prepare(worker):
+        prepared.append(worker.call("take"))
+        return [prepared[-1]]
+
+    kept = Kept(make, prepare, most=1)
+    first = kept.call("score")
+    prepared[0].end(error=DataFailure("the weights are gone"))
+    made[0].calls[-1].end(error=RuntimeError("not reached"))
+    with pytest.raises(DataFailure, match="gone"):
+        first.result()
+    second = kept.call("score")
+    prepared[1].end()
+    made[0].calls[-1].end("scored")
+    assert second.result() == "scored" and len(prepared) == 2 and len(made) == 1

@@ -20,6 +20,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "ib_lpo"
 PREFIXES = sorted({metric.name.split("/")[0] for metric in METRICS if "/" in metric.name})
 NAME = re.compile(rf"(?:{'|'.join(PREFIXES)})/[a-z0-9_@]+")
 EXAMPLES = {
+    "age": ["0", "12"],
     "alarm": list(ALARMS),
     "benchmark": ["aime24", "MATH-500", "gsm8k_test.v2"],
     "cause": list(Cause),
@@ -41,12 +42,14 @@ def names(metric: Metric) -> list[str]:
 
 
 def literals() -> list[tuple[Path, str]]:
-    """All strings in the package, each with its file."""
+    """All strings in the package that are whole, not parts of f-strings, each with its file."""
     found = []
     for path in sorted(PACKAGE.rglob("*.py")):
         if path.parent.name != "metrics":
-            nodes = ast.walk(ast.parse(path.read_text()))
-            found += [(path, node.value) for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+            nodes = list(ast.walk(ast.parse(path.read_text())))
+            parts = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
+            constants = [node.value for node in nodes if isinstance(node, ast.Constant) and id(node) not in parts]
+            found += [(path, value) for value in constants if isinstance(value, str)]
     return found
 
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from ib_lpo.errors import UserError
+from ib_lpo.learner.group import LearnerLost
 from ib_lpo.manifest import dump, validate
 from ib_lpo.run import Run
 
@@ -15,19 +16,40 @@ def manifest(tmp_path, **values):
     return validate(base | values)
 
 
-PARTS = SimpleNamespace(decode=str, learner=SimpleNamespace(save=lambda path: None), sets=SimpleNamespace(train=[]))
+class Learner:
+    """Knows what was asked of it."""
+
+    def __init__(self):
+        self.calls = []
+
+    def save(self, path):
+        (path / "weights").write_text("w")
+
+    def load(self, path):
+        self.calls.append(("load", path.parent.name))
+
+    def restart(self):
+        self.calls.append(("restart",))
+
+
+PARTS = SimpleNamespace(decode=str, learner=Learner(), sets=SimpleNamespace(train=[]))
 SILENT = {"advantage/groups": 2.0, "advantage/all_wrong_groups": 2.0}
 
 
 def interrupted_after(tmp_path, step, **values):
-    """A run directory with a complete checkpoint of `step`, without the number of batches drawn, and metrics beyond it."""
+    """A run directory with a complete checkpoint of `step`, and metrics beyond it."""
     folder = tmp_path / "r"
     checkpoint = folder / "checkpoints" / f"step-{step:06d}"
     checkpoint.mkdir(parents=True)
-    (checkpoint / "state.json").write_text(json.dumps({"step": step}))
+    (checkpoint / "state.json").write_text(json.dumps({"step": step, "batches": step, "unfinished": {}, "latent": None, "questions": ""}))
     (checkpoint / "complete").touch()
     (folder / "manifest.yaml").write_text(dump(manifest(tmp_path, **values)))
     (folder / "metrics.jsonl").write_text("".join(json.dumps({"step": n}) + "\n" for n in range(step + 3)))
+
+
+def recorded(tmp_path, key="step"):
+    """`key` of every line of metrics.jsonl."""
+    return [json.loads(line)[key] for line in (tmp_path / "r" / "metrics.jsonl").read_text().splitlines()]
 
 
 def test_a_fresh_run_sets_the_old_one_aside_and_loses_nothing(tmp_path, capsys):
@@ -45,7 +67,7 @@ def test_resume_goes_on_after_the_checkpoint_and_drops_later_metrics(tmp_path, c
     interrupted_after(tmp_path, 2)
     with Run(manifest(tmp_path, steps=9, tracking={"wandb": "disabled", "project": "other"}), resume=True) as run:
         assert run.done == 2
-    assert [json.loads(line)["step"] for line in (tmp_path / "r" / "metrics.jsonl").read_text().splitlines()] == [0, 1, 2]
+    assert recorded(tmp_path) == [0, 1, 2]
     assert "from step 2" in capsys.readouterr().out
 
 
@@ -67,26 +89,90 @@ def test_another_run_is_not_resumed(tmp_path, changed, complaint):
     assert (tmp_path / "r" / "manifest.yaml").read_text() == before
 
 
-def test_a_checkpoint_keeps_the_number_of_batches_drawn(tmp_path):
+def test_a_checkpoint_keeps_the_position_in_the_data(tmp_path):
     settings = {"checkpoint": {"every": 1}}
     with Run(manifest(tmp_path, **settings), resume=False) as run:
-        assert [run.next_batch() for _ in range(3)] == [0, 1, 2]
+        assert [run.draws.next(step) for step in (1, 1, 2)] == [0, 1, 2]
         run.record(1, [], {}, PARTS)
-        assert run.next_batch() == 3  # of a step that is not finished
+        assert run.draws.next(2) == 3
     with Run(manifest(tmp_path, **settings), resume=True) as run:
-        assert (run.done, run.next_batch()) == (1, 3)
+        assert run.done == 1
+        assert [run.draws.next(step) for step in (3, 2, 2)] == [3, 2, 4]  # 3 was drawn after the checkpoint, 2 before it and for step 2
 
 
-def test_a_checkpoint_without_that_number_drew_a_batch_a_step(tmp_path):
-    interrupted_after(tmp_path, 2)
-    with Run(manifest(tmp_path), resume=True) as run:
-        assert run.next_batch() == 2
+def test_a_run_that_has_begun_does_not_measure_its_start_again(tmp_path):
+    settings = {"checkpoint": {"every": 1}}
+    with Run(manifest(tmp_path, **settings), resume=False) as run:
+        assert not run.begun
+        run.log_start({"held_out/accuracy": 0.5})
+        assert run.begun
+        run.record(1, [], {}, PARTS)
+    with Run(manifest(tmp_path, **settings), resume=True) as run:
+        assert run.begun
+    with Run(manifest(tmp_path, **settings), resume=False) as run:
+        assert not run.begun
+
+
+def lost():
+    return LearnerLost("learner-1.update: the worker died", "learner-1")
+
+
+def test_rewind_goes_back_to_the_newest_checkpoint_and_does_what_came_after_it_again(tmp_path, capsys):
+    parts = SimpleNamespace(decode=str, learner=Learner(), sets=SimpleNamespace(train=[]))
+    with Run(manifest(tmp_path, checkpoint={"every": 2}), resume=False) as run:
+        run.log_start({})
+        for step in (1, 2, 3):
+            assert run.draws.next(step) == step - 1
+            run.record(step, [], {"grade/reward": 0.1}, parts)
+        run.draws.next(4)
+        assert run.rewind(parts, lost()) == run.done == 2
+        assert parts.learner.calls == [("restart",), ("load", "step-000002")]
+        assert recorded(tmp_path) == [0, 1, 2] and run.begun
+        assert run.draws.next(3) == 2
+        run.record(3, [], {"grade/reward": 0.2}, parts)
+    assert recorded(tmp_path) == [0, 1, 2, 3]
+    lines = [json.loads(line) for line in (tmp_path / "r" / "metrics.jsonl").read_text().splitlines()]
+    assert lines[3]["grade/reward"] == 0.2 and lines[3]["fleet/learner_losses"] == 1 and lines[3]["seconds/recovery"] >= 0
+    assert "the learner is started again from step 2; 1 steps are done again" in capsys.readouterr().out
+
+
+def test_rewind_without_a_checkpoint_goes_back_to_the_start(tmp_path):
+    parts = SimpleNamespace(decode=str, learner=Learner(), sets=SimpleNamespace(train=[]))
+    with Run(manifest(tmp_path, checkpoint={"every": 9}), resume=False) as run:
+        run.log_start({})
+        run.draws.next(1)
+        run.record(1, [], {}, parts)
+        assert run.rewind(parts, lost()) == run.done == 0
+        assert parts.learner.calls == [("restart",)]
+        assert not run.begun and run.draws.next(1) == 0
+        run.log_start({})
+    assert recorded(tmp_path) == [0]
+
+
+def test_a_learner_that_is_lost_too_often_ends_the_run(tmp_path):
+    with Run(manifest(tmp_path, cluster={"most_restarts": 2}), resume=False) as run:
+        for _ in range(2):
+            run.rewind(PARTS, lost())
+        with pytest.raises(LearnerLost, match="learner-1.update: the worker died"):
+            run.rewind(PARTS, lost())
+
+
+def test_other_questions_than_those_of_the_checkpoint_are_refused(tmp_path):
+    with Run(manifest(tmp_path, checkpoint={"every": 1}), resume=False) as run:
+        run.record(1, [], {}, PARTS)
+    others = SimpleNamespace(id="q", prompt_ids=(1,), answer="2")
+    parts = SimpleNamespace(decode=str, learner=Learner(), sets=SimpleNamespace(train=[others]))
+    with Run(manifest(tmp_path, checkpoint={"every": 1}), resume=True) as run:
+        with pytest.raises(UserError, match=r"data\.train: .* its questions are not those that .*step-000001 was trained on"):
+            run.restore(parts)
+        assert run.restore(PARTS) == 1
 
 
 def with_latent(tmp_path, text="one fit"):
     """Settings of a run whose trained latent is `text`."""
     (tmp_path / "latent").mkdir(exist_ok=True)
     (tmp_path / "latent" / "latent.safetensors").write_text(text)
+    (tmp_path / "latent" / "latent.json").write_text("{}")
     return {"checkpoint": {"every": 1}, "latent": {"kind": "cvae", "weights": str(tmp_path / "latent")}}
 
 
@@ -103,13 +189,6 @@ def test_a_run_is_not_resumed_with_another_latent(tmp_path):
     (tmp_path / "latent" / "latent.safetensors").unlink()
     with pytest.raises(UserError, match=r"^latent\.weights='.*latent': no usable latent\.json and latent\.safetensors"):
         Run(manifest(tmp_path, **settings), resume=True)
-
-
-def test_a_checkpoint_that_does_not_name_its_latent_is_resumed(tmp_path):
-    settings = with_latent(tmp_path)
-    interrupted_after(tmp_path, 2, **settings)
-    with Run(manifest(tmp_path, **settings), resume=True) as run:
-        assert run.done == 2
 
 
 def test_a_schedule_that_ends_at_the_last_step_fixes_the_number_of_steps(tmp_path):
@@ -130,5 +209,4 @@ def test_alarms_are_told_counted_and_survive_a_resume(tmp_path, capsys):
     with Run(manifest(tmp_path, **settings), resume=True) as run:
         run.record(3, [], dict(SILENT), PARTS)
     assert "ALARM step 3: no group had signal in 3 steps" in capsys.readouterr().out
-    lines = [json.loads(line) for line in (tmp_path / "r" / "metrics.jsonl").read_text().splitlines()]
-    assert [line["alarms/silence"] for line in lines] == [0, 0, 1]
+    assert recorded(tmp_path, "alarms/silence") == [0, 0, 1]

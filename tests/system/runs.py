@@ -50,7 +50,7 @@ MANIFEST = {
     },
 }
 LOCAL = ("cluster.mode=local", "rollout.engines=1", "learner.ranks=1", "ib.replicas=1")
-_UNREPEATABLE = ("seconds", "gb_per_s", "verifier")
+_UNREPEATABLE = ("seconds", "gb_per_s", "verifier", "idle", "memory", "fleet")
 
 
 def write_manifest(folder: Path, **values) -> Path:
@@ -92,7 +92,7 @@ def unnamed(folder: Path) -> set[str]:
 
 
 def repeatable(folder: Path, name: str, runs: str = "runs") -> list[dict]:
-    """metrics.jsonl without wall-clock figures."""
+    """metrics.jsonl without figures of the clock and of the machine."""
     lines = read_metrics(folder / runs / name / "metrics.jsonl")
     return [{k: v for k, v in line.items() if not any(word in k for word in _UNREPEATABLE)} for line in lines]
 

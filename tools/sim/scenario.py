@@ -195,7 +195,8 @@ def _manifest(scenario: Scenario) -> Manifest:
 def _outcome(scenario: Scenario, record: Record, parts: Any, fleet: SimFleet, born: list[SimWorker], deaths: int) -> Outcome:
     wanted = scenario.steps * scenario.questions * ROOTS * (1 + BRANCHES)
     seen = sum(of.total() for of in record.ids)
-    steady = record.rows[scenario.max_staleness + 1 : -scenario.max_staleness or None] or record.rows
+    edge = scenario.max_staleness + 1  # the first steps begin together, the last have no successors
+    steady = record.rows[edge:-edge] or record.rows
     capacity = fleet.clock / scenario.iteration_s * scenario.engines * scenario.running
     names = {name for row in record.rows for name in row if name.startswith("staleness/share_")}
     return Outcome(

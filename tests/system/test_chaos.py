@@ -1,0 +1,70 @@
+"""Every part of a run is killed once, and the driver too: nothing is lost or done twice, and what can be repeated is, bit for bit."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from ib_lpo.tree_store import write_trees
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
+
+from kills.checks import differences, trees_of, unsound
+from kills.trial import prepare, struck, undisturbed
+
+PLAN = (
+    ("verifier", "any"),
+    ("scorer", "publish"),
+    ("sampler", "any"),
+    ("learner", "checkpoint"),
+    ("driver", "publish"),
+    ("engine", "publish"),
+)
+STEPS = 18
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("chaos")
+    prepare(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def reference(folder):
+    return undisturbed(folder, STEPS)
+
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+def test_a_run_survives_the_death_of_every_part(folder, reference):
+    trial = struck(folder, "struck", PLAN, steps=STEPS, seed=0, reference=reference)
+    assert trial.wrong == []
+    assert [kill.kind for kill in trial.kills] == [kind for kind, _ in PLAN]
+    assert all(kill.recovery_s is not None for kill in trial.kills if kill.kind != "engine")
+
+
+@pytest.mark.parametrize("damage", ["a step twice", "a trajectory lost", "the questions of another step", "another token"])
+def test_the_checks_see_what_is_wrong(reference, damage, tmp_path):
+    run = tmp_path / reference.name
+    shutil.copytree(reference.run_dir, run, ignore=shutil.ignore_patterns("checkpoints", "logs"))
+    damaged = reference.model_copy(update={"runs_dir": tmp_path})
+    assert unsound(damaged) == differences(damaged, reference, STEPS) == []
+    trees, file = trees_of(damaged, 3), run / "trees" / "step-000003.parquet"
+    if damage == "a step twice":
+        text = (run / "metrics.jsonl").read_text()
+        (run / "metrics.jsonl").write_text(text + text.splitlines()[-1] + "\n")
+    elif damage == "a trajectory lost":
+        trees[1].trajectories.pop()
+        write_trees(file, trees, 3)
+    elif damage == "the questions of another step":
+        write_trees(file, trees_of(damaged, 2), 3)
+    else:
+        trees[0].trajectories[0].token_ids[0] += 1
+        write_trees(file, trees, 3)
+        assert differences(damaged, reference, 2) == [] == unsound(damaged)
+        assert differences(damaged, reference, STEPS) == ["step 3: other trees"]
+        return
+    assert unsound(damaged) != []
