@@ -30,7 +30,7 @@ LATENT := configs/smollm2-135m-gsm8k.yaml
 STUDIES := arithmetic-i2b arithmetic-grpo gsm8k-i2b gsm8k-grpo
 OTHERS := latent_fit.steps=40 latent_fit.beta_cycles=1 latent_fit.min_use=-100 latent_fit.min_active_units=0
 
-.PHONY: help setup smoke test lint format bench bench-rollout bench-learner bench-verifier study-estimators study-latent study-runs study-questions smollm2 doctor pins clean
+.PHONY: help setup smoke test lint format bench bench-rollout bench-learner bench-verifier bench-weights chaos simulate study-estimators study-latent study-runs study-questions smollm2 doctor pins clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -54,7 +54,7 @@ format: $(ENV)  ## apply ruff's format and its safe fixes
 	$(PYTHON) -m ruff check --fix .
 	$(PYTHON) -m ruff format .
 
-bench: bench-rollout bench-learner bench-verifier  ## every measurement below
+bench: bench-rollout bench-learner bench-verifier bench-weights  ## every measurement below
 
 bench-rollout: $(ENV)  ## measure what PSA and entropies cost, what branching together and the prefix cache save
 	$(PYTHON) tools/bench_rollout.py
@@ -64,6 +64,15 @@ bench-learner: $(ENV)  ## measure the loss step against TRL, tree packing agains
 
 bench-verifier: $(ENV)  ## measure what the verifier grades per second and core, and how long hostile answers take
 	$(PYTHON) tools/bench_verifier.py
+
+bench-weights: $(ENV)  ## measure every way of publishing weights against memcpy, and the first token after a commit
+	$(PYTHON) tools/bench_weights.py
+
+chaos: $(ENV)  ## kill every kind of process at random moments of real runs, and check that nothing is lost; about an hour
+	$(PYTHON) tools/chaos.py
+
+simulate: $(ENV)  ## the real driver on 256 simulated engines: idle time, lost work, cost per trajectory; about an hour
+	$(PYTHON) tools/simulate.py
 
 study-estimators: $(ENV)  ## compare the estimators of S_IB on four written solutions and on sampled ones of GSM8K
 	$(PYTHON) tools/fetch_smollm2.py --out $(SMOLLM2)

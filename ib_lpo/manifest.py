@@ -47,8 +47,8 @@ class Manifest(Section):
     steps: int = Field(ge=1)
     """Training steps."""
     max_staleness: int = Field(0, ge=0)
-    """Most policy versions between a token that a step trains on and the weights it updates. 0: synchronous; n: up to n + 1 steps grow while
-    the learner works, and engines take new weights in the middle of their responses (branching/ahead.py)."""
+    """Most policy versions between a token that a step trains on and the weights it updates. 0: synchronous; n: up to n + 1 steps grow
+    while the learner works, and engines take new weights in the middle of their responses (branching/ahead.py)."""
     runs_dir: Path = Path("runs")
     """Parent of run directories."""
     model: ModelConfig

@@ -84,7 +84,7 @@ class Run:
     def rewind(self, parts: Assembly, loss: LearnerLost) -> int:
         """After the loss of the learner: a new one at the newest checkpoint, and a record that ends there. Returns the policy version.
 
-        Raises the loss when no step was done since the last one, `cluster.most_restarts` times in a row.
+        Raises the loss after `cluster.most_restarts` of them.
         """
         self._losses += 1
         if self._losses > self._manifest.cluster.most_restarts:

@@ -29,7 +29,7 @@ from kills.table import HEADER, rows
 from kills.trial import prepare, struck, undisturbed
 
 TOGETHER = (("engine", "hang", "grader"), ("scorer", "verifier", "sampler", "learner"), ("driver",))
-"""Kinds that are killed in the same run, in turn: those that may change the numbers, those that must not, and the driver."""
+"""Kinds that are killed in the same synchronous run, in turn: those that may change the numbers, those that must not, the driver."""
 
 
 def main(
@@ -44,7 +44,8 @@ def main(
         raise typer.BadParameter(f"{', '.join(unknown)}: choose from {', '.join(KINDS)}")
     folder = Path(tempfile.mkdtemp(prefix="chaos-")) if out is None else out.resolve()
     prepare(folder)
-    plans = [plan for group in TOGETHER if (plan := planned([name for name in group if name in (kind or KINDS)], kills))]
+    groups = TOGETHER if max_staleness == 0 else (KINDS[:-1], KINDS[-1:])
+    plans = [plan for group in groups if (plan := planned([name for name in group if name in (kind or KINDS)], kills))]
     steps = 10 + 8 * kills
     exact = max_staleness == 0 and any(name not in TOGETHER[0] for plan in plans for name, _ in plan)
     reference = undisturbed(folder, steps) if exact else None

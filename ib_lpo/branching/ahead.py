@@ -1,9 +1,9 @@
 """Steps that grow ahead of the learner, within the staleness bound.
 
 Training step s makes version s of version s - 1. It grows from the moment at which version s - 1 - n is published, n = max_staleness, and
-not before. Versions only go up, and an engine generates with the version it committed last. Hence every token of step s comes from a version
->= s - 1 - n: it is at most n versions older than the weights that it updates. (A publish in the middle of a response makes its further
-tokens newer, never older.) `Growth` refuses tokens that break the bound.
+not before. Versions only go up, and an engine generates with the version it committed last. Hence every token of step s comes from a
+version >= s - 1 - n: it is at most n versions older than the weights that it updates. (A publish in the middle of a response makes its
+further tokens newer, never older.) `Growth` refuses tokens that break the bound.
 
 At most n + 1 steps grow at a time, which bounds what is held; with n = 0 a step grows, is trained on and published before the next begins.
 """

@@ -44,7 +44,8 @@ class ClusterConfig(Section):
     dead_after_s: float = Field(600.0, gt=0.0)
     """Seconds an engine may owe an answer before it is killed and replaced, and its requests are issued elsewhere."""
     most_restarts: int = Field(8, ge=0)
-    """Replacements of a service, or of all engines together, within a run; the next death ends the run, which goes on with --resume."""
+    """Replacements of one engine, of one service and of the learner group within a run; the next death ends the run, which goes on with
+    --resume."""
 
     @model_validator(mode="after")
     def _suspicion_comes_first(self) -> "ClusterConfig":

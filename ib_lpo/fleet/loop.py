@@ -19,8 +19,8 @@ class EventLoop:
     """One per driver. `tick` runs at least every TICK_S seconds while the driver waits."""
 
     def __init__(self, fleet: Fleet, deadline_s: float, now: Callable[[], float] = time.monotonic):
-        """`deadline_s`: longest wait of `gather` without a deadline of its own, and longest time in which nothing happens in `until`; `now`:
-        a monotonic clock, seconds."""
+        """`deadline_s`: longest wait of `gather` without a deadline of its own, and longest time in which nothing happens in `until`;
+        `now`: a monotonic clock, seconds."""
         self.fleet, self.now = fleet, now
         self._deadline_s = deadline_s
         self._handlers: dict[Pending, Handler] = {}

@@ -1,8 +1,8 @@
 """The driver's side of the learner: all ranks as one.
 
 Every call goes to all ranks at once and fails with the first rank that fails: the others may be waiting for it in a collective, until
-`cluster.group_deadline_s`. A rank that is gone takes the group with it (LearnerLost): `restart` makes a new one on a free port, which has the
-starting model until it `load`s a checkpoint. While the driver waits for the ranks, its event loop serves the rollout engines.
+`cluster.group_deadline_s`. A rank that is gone takes the group with it (LearnerLost): `restart` makes a new one on a free port, which has
+the starting model until it `load`s a checkpoint. While the driver waits for the ranks, its event loop serves the rollout engines.
 """
 
 from pathlib import Path

@@ -28,6 +28,10 @@ class VerifierError(UserError):
     """Grading processes cannot be started or ended."""
 
 
+class Stillborn(VerifierError):
+    """A grading process ended before it was ready: it was killed, or cannot be started here at all."""
+
+
 class ProcessDied(Exception):
     """The socket to a grading process closed."""
 
@@ -90,7 +94,7 @@ class GradingProcess:
             message = self.connection.recv_bytes(maxlength=MAX_MESSAGE)
         except (EOFError, ConnectionError):
             if not self.ready:
-                raise VerifierError(f"grading process {self.pid} ended before it was ready; its own error is on stderr") from None
+                raise Stillborn(f"grading process {self.pid} ended before it was ready; its own error is on stderr") from None
             raise ProcessDied from None
         self.due = None
         if not self.ready:

@@ -14,13 +14,14 @@ from multiprocessing.connection import wait
 
 from ib_lpo.scoring.config import VerifierConfig
 from ib_lpo.scoring.grades import Cause, Grade, unverifiable
-from ib_lpo.scoring.grading_handle import GradingProcess, ProcessDied, VerifierError
+from ib_lpo.scoring.grading_handle import GradingProcess, ProcessDied, Stillborn, VerifierError
 from ib_lpo.scoring.rewards.find import locate
 from ib_lpo.tree import Verdict
 
 Request = tuple[str, str, str]
 MAX_ITEM_CHARS = 1 << 23  # of response and gold answer together; a response of 64k tokens has about 1 << 18
 _ATTEMPTS = 2  # processes that may die while an item is handed to them
+_STILLBORN = 2  # processes in a row that may end before they are ready
 
 
 class Verifier:
@@ -34,6 +35,7 @@ class Verifier:
         self._reward = locate(config.reward)
         self._processes = [GradingProcess(config, self._reward) for _ in range(config.workers)]
         self._counts: Counter[str] = Counter()
+        self._stillborn = 0  # in a row
         self._seconds = 0.0
         self._closed = False
 
@@ -121,10 +123,17 @@ class Verifier:
         process, ticket = self._processes[slot], self._processes[slot].ticket
         try:
             reply = process.collect()
+        except Stillborn:
+            self._stillborn += 1
+            if self._stillborn > _STILLBORN:
+                raise
+            self._replace(slot)
+            return
         except ProcessDied:
             grades[ticket] = unverifiable(Cause.CRASH)
             self._replace(slot)
             return
+        self._stillborn = 0
         if reply is not None:
             grades[ticket] = reply.grade
             if reply.retire:

@@ -1,5 +1,7 @@
 """The driver's event loop, on workers that answer in virtual time."""
 
+from itertools import pairwise
+
 import pytest
 
 from ib_lpo.fleet.base import Overdue, WorkerDied
@@ -107,5 +109,5 @@ def test_the_clock_is_looked_at_while_nothing_answers(loop, fleet, workers):
     seen = []
     loop.every_tick(lambda: seen.append(fleet.clock))
     loop.gather([workers[0].call("sleep", None, 30.0)], "a long call")
-    gaps = [after - before for before, after in zip(seen, seen[1:], strict=False)]
+    gaps = [after - before for before, after in pairwise(seen)]
     assert len(seen) >= 25 and max(gaps) < 2 * TICK_S

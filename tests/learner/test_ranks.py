@@ -10,10 +10,10 @@ from transformers import AutoConfig
 from ib_lpo.checkpoints.directory import CheckpointError, newest_complete, write_checkpoint
 from ib_lpo.fleet.base import FleetError
 from ib_lpo.fleet.config import ClusterConfig
+from ib_lpo.fleet.loop import EventLoop
 from ib_lpo.fleet.ray import RayFleet
 from ib_lpo.latent.injection import LatentMaps, MapShape
 from ib_lpo.latent.store import CvaeShape, save_latent
-from ib_lpo.fleet.loop import EventLoop
 from ib_lpo.learner.group import LearnerGroup
 from ib_lpo.weights.place import Route
 from ib_lpo.weights.publish import PublishError, deliver

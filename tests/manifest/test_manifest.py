@@ -85,6 +85,7 @@ def test_overrides_are_yaml_values(tmp_path):
         ("cluster.mode=local", r"ib\.replicas=1; set them to 1"),
         ("rollout.top_p=0", r"rollout\.top_p=0: .*greater than 0"),
         ("rollout.top_k=0", r"rollout\.top_k=0: .*greater than or equal to 1"),
+        ("max_staleness=-1", r"max_staleness=-1: .*greater than or equal to 0"),
         ("rollout.top_p=0.9", r"^rollout\.top_p=0\.9: .*engine_is=true and latent\.offpolicy=truncated_is; set rollout\.top_p=1"),
         ("rollout.top_k=50", r"rollout\.top_k=50: .* importance ratio"),
         ("latent.offpolicy=condition", r"latent\.offpolicy=condition: .* set latent\.weights"),
@@ -195,6 +196,16 @@ def test_a_part_of_the_vocabulary_is_refused_exactly_where_a_ratio_is_taken(engi
             assert ("engine_is=true" in str(error.value)) == engine_is
         else:
             assert validate(values | {"rollout": cut}).rollout.top_p == cut.get("top_p", 1.0)
+
+
+def test_old_tokens_need_importance_weights_and_engines_of_their_own():
+    validate(MINIMAL | {"max_staleness": 2})
+    with pytest.raises(ManifestError, match=r"^max_staleness=2: tokens of older policies .*; set learner\.loss\.engine_is=true, or max_st"):
+        validate(MINIMAL | {"max_staleness": 2, "learner": {"loss": {"engine_is": False}}})
+    local = {"cluster": {"mode": "local"}, "rollout": {"engines": 1}, "learner": {"ranks": 1}, "ib": {"replicas": 1}}
+    validate(MINIMAL | local)
+    with pytest.raises(ManifestError, match=r"^max_staleness=1: cluster\.mode=local .* nothing overlaps; set cluster\.mode=ray, or max_st"):
+        validate(MINIMAL | local | {"max_staleness": 1})
 
 
 def test_conditioning_needs_a_latent_and_trained_maps():

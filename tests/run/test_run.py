@@ -153,7 +153,7 @@ def test_a_learner_that_is_lost_too_often_ends_the_run(tmp_path):
     with Run(manifest(tmp_path, cluster={"most_restarts": 2}), resume=False) as run:
         for _ in range(2):
             run.rewind(PARTS, lost())
-        with pytest.raises(LearnerLost, match="learner-1.update: the worker died"):
+        with pytest.raises(LearnerLost, match=r"learner-1\.update: the worker died"):
             run.rewind(PARTS, lost())
 
 

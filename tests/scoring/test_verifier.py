@@ -120,6 +120,17 @@ def test_a_process_killed_while_idle_costs_no_item(shared):
     assert shared.stats()["verifier/crash"] == 0.0
 
 
+def test_a_process_killed_while_it_starts_is_replaced():
+    verifier = Verifier(VerifierConfig(workers=1, deadline_s=20.0))
+    try:
+        os.kill(verifier.pids[0], signal.SIGKILL)
+        verifier.ready()
+        assert verifier.grade([GOOD, BAD]) == [CORRECT, WRONG]
+        assert verifier.stats()["verifier/replaced"] == 1.0
+    finally:
+        verifier.close()
+
+
 def test_a_process_that_no_longer_reads_loses_an_item_too_large_for_its_socket():
     verifier = Verifier(VerifierConfig(workers=1, deadline_s=0.5))
     verifier.ready()

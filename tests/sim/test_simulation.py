@@ -58,5 +58,5 @@ def test_deaths_cost_requests_and_no_trajectories():
 
 def test_too_many_deaths_end_the_run(monkeypatch):
     monkeypatch.setattr("sim.scenario.RESTARTS", 3)
-    with pytest.raises(UserError, match="cluster.most_restarts=3"):
+    with pytest.raises(UserError, match=r"cluster\.most_restarts=3"):
         simulate(Scenario(mtbf_s=25.0, hangs=0.0, **SMALL | {"steps": 50}))

@@ -7,7 +7,9 @@ from itertools import pairwise
 import psutil
 import pytest
 
+from ib_lpo.assembly import check
 from ib_lpo.data.schedule import batch_indices
+from ib_lpo.manifest import load
 from ib_lpo.tracking import read_metrics
 from ib_lpo.tree_store import read_trees
 from tests.system.runs import MANIFEST, descendants, start, train, write_manifest
@@ -15,14 +17,14 @@ from tests.system.tiny_policy import save_policy, save_questions
 
 pytestmark = pytest.mark.slow
 
-STEPS, STALENESS, QUESTIONS, PER_STEP = 8, 2, 40, 4
+STEPS, STALENESS, PER_STEP = 8, 2, 4
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("overlap")
     save_policy(folder / "model")
-    save_questions(folder / "train.jsonl", QUESTIONS, seed=1)
+    save_questions(folder / "train.jsonl", 50, seed=1)
     save_questions(folder / "held_out.jsonl", 8, seed=2)
     return folder
 
@@ -36,7 +38,7 @@ def lines(folder):
         steps=STEPS,
         max_staleness=STALENESS,
         held_out=MANIFEST["held_out"] | {"every": 4},
-        rollout=MANIFEST["rollout"] | {"max_iterations_per_call": 6},  # so that weights arrive in the middle of responses
+        rollout=MANIFEST["rollout"] | {"max_iterations_per_call": 6, "max_running": 1},  # weights arrive in the middle of responses
         learner=MANIFEST["learner"] | {"loss": {"engine_is": True}},
     )
     process = start(folder, manifest)
@@ -44,11 +46,11 @@ def lines(folder):
     deadline = time.monotonic() + 400
     while not marker.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
-    children = descendants(process.pid)
+    workers = [child for child in descendants(process.pid) if "::" in child.name() and "Agent" not in child.name()]
     process.kill()
     process.communicate()
-    _, alive = psutil.wait_procs(children, timeout=60)
-    assert marker.exists() and not alive
+    _, alive = psutil.wait_procs(workers, timeout=60)
+    assert marker.exists() and workers and not alive
     output = train(folder, manifest, "--resume")
     assert "from step 2" in output or "from step 4" in output
     return read_metrics(folder / "runs" / "ahead" / "metrics.jsonl")
@@ -60,11 +62,13 @@ def trees(folder, lines):
     return {step: read_trees(folder / "runs" / "ahead" / "trees" / f"step-{step:06d}.parquet") for step in range(1, STEPS + 1)}
 
 
-def test_it_finishes_and_every_batch_is_trained_on_once(lines, trees):
+def test_it_finishes_and_every_batch_is_trained_on_once(folder, lines, trees, monkeypatch):
     assert [line["step"] for line in lines] == list(range(STEPS + 1))
-    batches = [tuple(batch_indices(b, questions=QUESTIONS, per_batch=PER_STEP, seed=0, shuffle=True)) for b in range(STEPS)]
-    used = [tuple(int(tree.question.id.removeprefix("train-")) for tree in trees[step]) for step in trees]
-    assert sorted(used) == sorted(batches)
+    monkeypatch.chdir(folder)
+    questions = check(load("ahead.yaml")).sets.train
+    chosen = [batch_indices(b, questions=len(questions), per_batch=PER_STEP, seed=0, shuffle=True) for b in range(STEPS)]
+    trained = [[tree.question.id for tree in of_step] for of_step in trees.values()]
+    assert sorted(trained) == sorted([questions[i].id for i in batch] for batch in chosen)
     for of_step in trees.values():
         ids = [t.id for tree in of_step for t in tree.trajectories]
         assert len(ids) == len(set(ids))

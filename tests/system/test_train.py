@@ -100,19 +100,7 @@ def test_every_generated_token_of_a_kept_trajectory_is_trained_once(run, folder)
         assert line["update/tokens"] == sum(t.token_ids.size for tree in trees for t in tree.kept)
 
 
-def test_the_same_manifest_and_seed_give_the_same_run(run, folder):
-    train(folder, write_manifest(folder, name="again"))
-    assert dumps(repeatable(folder, "again")) == dumps(repeatable(folder, "reference"))
-    for step in (1, 6):
-        for first, second in zip(trees_of(folder, "reference", step), trees_of(folder, "again", step), strict=True):
-            assert [t.id for t in first.trajectories] == [t.id for t in second.trajectories]
-            for a, b in zip(first.trajectories, second.trajectories, strict=True):
-                np.testing.assert_array_equal(a.token_ids, b.token_ids)
-                np.testing.assert_array_equal(a.logprobs, b.logprobs)
-                assert a.ib == b.ib
-
-
-def test_ctrl_c_stops_everything_and_resume_gives_the_same_numbers(run, folder):
+def test_ctrl_c_stops_everything_and_the_same_manifest_and_seed_give_the_same_run(run, folder):
     manifest = write_manifest(folder, name="interrupted")
     process = start(folder, manifest)
     marker = folder / "runs" / "interrupted" / "checkpoints" / "step-000002" / "complete"
@@ -132,6 +120,13 @@ def test_ctrl_c_stops_everything_and_resume_gives_the_same_numbers(run, folder):
     assert dumps(repeatable(folder, "interrupted")) == dumps(repeatable(folder, "reference"))
     shown, whole = (read_metrics(folder / "runs" / name / "rollouts.jsonl") for name in ("interrupted", "reference"))
     assert shown == whole and [row["step"] for row in shown] == [1] * 8 + [3] * 8 + [5] * 8
+    for step in (1, 6):
+        for first, second in zip(trees_of(folder, "reference", step), trees_of(folder, "interrupted", step), strict=True):
+            assert [t.id for t in first.trajectories] == [t.id for t in second.trajectories]
+            for a, b in zip(first.trajectories, second.trajectories, strict=True):
+                np.testing.assert_array_equal(a.token_ids, b.token_ids)
+                np.testing.assert_array_equal(a.logprobs, b.logprobs)
+                assert a.ib == b.ib
 
 
 @pytest.mark.parametrize(

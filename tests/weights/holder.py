@@ -36,8 +36,15 @@ class Holder:
             raise RuntimeError(f"{self._name} is deaf")
         self._inbox.stage(parcel)
 
+    def take(self, parcel: Parcel) -> Receipt:
+        if self._inbox.version != parcel.version:
+            self.stage(parcel)
+        return self.commit(parcel.version)
+
     def commit(self, version: int) -> Receipt:
         self.calls.append("commit")
+        if self._fault == "breaks":
+            raise RuntimeError(f"{self._name} breaks")
         load(self.live, self._inbox.tensors(version))
         self._inbox.confirm()
         self.version = version

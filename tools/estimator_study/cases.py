@@ -12,7 +12,7 @@ import numpy as np
 from estimator_study.setup import questions
 from ib_lpo.manifest import Manifest
 from ib_lpo.policy.load import load_tokenizer
-from ib_lpo.tree import RolloutTree, Status, Trajectory
+from ib_lpo.tree import RolloutTree, Status, Trajectory, VersionSpan
 
 QUESTION_FILE = Path(__file__).with_name("case_question.jsonl")
 LOOP_TOKENS = 1024  # the looping case has at least as many
@@ -84,5 +84,5 @@ def case_tree(run: Manifest) -> RolloutTree:
 
 def _trajectory(name: str, ids: np.ndarray, status: Status) -> Trajectory:
     zeros = np.zeros(ids.size, dtype=np.float32)
-    unsampled = {"seed": 0, "engine": 0, "version": 0, "cached_tokens": 0}
+    unsampled = {"seed": 0, "engine": 0, "spans": (VersionSpan(version=0, start=0, end=ids.size),), "cached_tokens": 0}
     return Trajectory(id=name, prefix_ids=np.zeros(0, np.int32), token_ids=ids, logprobs=zeros, entropies=zeros, status=status, **unsampled)

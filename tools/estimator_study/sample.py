@@ -7,19 +7,14 @@ import hashlib
 import json
 from pathlib import Path
 
-from ib_lpo.branching.scheduler import BranchScheduler
-from ib_lpo.fleet.local import LocalFleet
-from ib_lpo.fleet.placement import resolve_device
-from ib_lpo.latent.sampler import LatentSampler
+from ib_lpo.branching.growth import Growth, GrowthPlan
 from ib_lpo.manifest import Manifest
-from ib_lpo.policy.load import load_policy, load_tokenizer, text_decoder
-from ib_lpo.rollout.engine import RolloutEngine, engine_env
+from ib_lpo.policy.load import load_tokenizer, text_decoder
 from ib_lpo.scoring.grade import grade_trees
 from ib_lpo.scoring.verifier import Verifier
+from ib_lpo.serving import serving
 from ib_lpo.tree import Question, RolloutTree
 from ib_lpo.tree_store import read_trees, write_trees
-from ib_lpo.weights.dtype import copy_dtype
-from ib_lpo.weights.publish import publish
 
 
 def trajectories(run: Manifest, asked: list[Question], folder: Path) -> list[RolloutTree]:
@@ -43,18 +38,22 @@ def grade(trees: list[RolloutTree], run: Manifest) -> None:
 
 
 def _sample(run: Manifest, asked: list[Question]) -> list[RolloutTree]:
-    fleet = LocalFleet()
-    try:
-        device = resolve_device(run.cluster, fleet)
-        engine = fleet.spawn(RolloutEngine, run, 0, device, name="engine-0", env=engine_env(device))
-        sampler = fleet.spawn(LatentSampler, run, name="latent-sampler")
-        scheduler = fleet.spawn(BranchScheduler, run, fleet, [engine], sampler, name="scheduler")
-        policy = load_policy(run.model, dtype=copy_dtype(run, device), device=device)
-        sent = policy.named_parameters()
-        publish(sent, version=0, receivers=[engine], fleet=fleet, config=run.weights, dtype=copy_dtype(run, device))
-        return scheduler.call("sample", 0, asked).result()
-    finally:
-        fleet.shutdown()
+    held_out, r = run.held_out, run.rollout
+    plan = GrowthPlan(
+        branching=run.branching.model_copy(update={"roots": held_out.samples, "branches": 0}),
+        max_response_tokens=r.max_response_tokens,
+        temperature=held_out.temperature,
+        top_p=1.0,
+        top_k=None,
+        oldest=0,
+        seed_path=(run.seed, 0, "held_out"),
+    )
+    growth = Growth(plan, asked, lambda ids: None)
+    requests = [request for of in growth.start() for request in of]
+    with serving(run.model_copy(update={"cluster": run.cluster.model_copy(update={"mode": "local"})})) as engine:
+        for generation in engine.stream(requests):
+            growth.on_generation(generation, engine=0)
+    return [growth.grown(number) for number in range(len(asked))]
 
 
 def _digest(run: Manifest, asked: list[Question]) -> str:

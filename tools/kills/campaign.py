@@ -16,6 +16,10 @@ from kills.processes import graders, workers
 KINDS = ("engine", "hang", "scorer", "verifier", "grader", "sampler", "learner", "driver")
 """`hang`: an engine that is stopped (SIGSTOP) instead of killed; `grader`: one of the verifier's grading processes."""
 DEADLINE_S = 400.0  # until the first step, and for a recovery
+_FADE_S = (
+    150.0  # that processes may outlive their driver: after its SIGKILL two agents of Ray look for their parent for a minute and a half
+)
+_AHEAD = 6  # steps that a driver may do at most before the moment of its kill is looked for
 _AIM_S = 60.0  # that a moment is waited for; then any will do
 _STEPS_ON = 3  # done after a kill, though it is not mended yet: then it need not be waited for
 
@@ -59,27 +63,33 @@ class Campaign:
     def run(self, longest_s: float = 1800.0) -> Ordeal:
         """Start the run, strike, and start it again whenever the driver was the victim, until it ends."""
         began, arguments, slain = time.monotonic(), ("--fresh",), None
+        lives: list[Life] = []
         while True:
             life = Life(self._folder, self._manifest, *arguments, echo=self._echo)
             kills = self._live(life, slain)
             self.ordeal.codes.append(life.finish(longest_s))
             for kill in kills:
                 _read_up(kill, life)
-            self.ordeal.survivors += life.survivors(30.0)
+            lives.append(life)
             slain = next((kill for kill in kills if kill.kind == "driver"), None)
             if slain is None:
                 self.ordeal.seconds = time.monotonic() - began
+                self.ordeal.survivors = [what for life in lives for what in life.survivors(_FADE_S)]
                 return self.ordeal
             arguments = ("--resume", "auto")
 
     def _live(self, life: Life, slain: Kill | None) -> list[Kill]:
         """Strike until the driver itself is struck or nothing is left to do. `slain`: the kill that ended the life before."""
         life.wait(lambda: life.step > 0, DEADLINE_S)
+        first = life.step
         if slain is not None and (found := life.told(r"^step +\d+  ", 0.0)):
             slain.recovery_s = found[0] - slain.at
         struck: list[Kill] = []
         while self._plan and life.alive:
             kind, moment = self._plan.pop(0)
+            if kind == "driver":
+                ahead = first + self._rng.randrange(_AHEAD)
+                life.wait(lambda enough=ahead: life.step >= enough, DEADLINE_S)
             if (kill := self._strike(kind, moment, life)) is None:
                 continue
             struck.append(kill)

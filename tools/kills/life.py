@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 _STEP = re.compile(r"step +(\d+)  ")
 _POLL_S = 0.02
 _NOTE_S = 0.5
+_READ_S = 2.0  # for the last lines; who outlives a killed driver holds its pipe open
 
 
 class Life:
@@ -73,10 +74,10 @@ class Life:
         self._process.send_signal(signal.SIGKILL)
 
     def finish(self, seconds: float) -> int:
-        """Its exit code, once all it printed is read. Raises subprocess.TimeoutExpired."""
+        """Its exit code, once what it printed is read. Raises subprocess.TimeoutExpired."""
         code = self._process.wait(seconds)
         for thread in self._threads:
-            thread.join(seconds)
+            thread.join(_READ_S)
         return code
 
     def survivors(self, seconds: float) -> list[str]:

@@ -20,7 +20,7 @@ from kills.processes import abandoned
 from tests.system.runs import MANIFEST
 from tests.system.tiny_policy import save_policy, save_questions
 
-_CLUSTER = {"suspect_after_s": 6.0, "dead_after_s": 15.0, "most_restarts": 100}
+_IMPATIENT = {"suspect_after_s": 6.0, "dead_after_s": 15.0}  # where an engine is made to hang; others may be slow without harm
 _LONGEST_S = 1800.0
 
 
@@ -44,7 +44,7 @@ def prepare(folder: Path) -> None:
 
 def undisturbed(folder: Path, steps: int) -> Manifest:
     """A synchronous run that nothing of is killed. Raises RuntimeError when it fails all the same."""
-    path = _write(folder, "undisturbed", steps, 0)
+    path = _write(folder, "undisturbed", steps, 0, False)
     if Life(folder, path, "--fresh", echo=_show("undisturbed")).finish(_LONGEST_S):
         raise RuntimeError("the run that nothing was killed of failed; its output is above")
     return _load(folder, path)
@@ -62,7 +62,8 @@ def struck(
 ) -> Trial:
     """A run with the kills of `plan` (kind, moment). With a `reference`, it is to be the same bit for bit until an engine or a grader was
     killed."""
-    path, before = _write(folder, name, steps, max_staleness), {entry.path for entry in os.scandir("/dev/shm")}
+    impatient = any(kind == "hang" for kind, _ in plan)
+    path, before = _write(folder, name, steps, max_staleness, impatient), {entry.path for entry in os.scandir("/dev/shm")}
     manifest = _load(folder, path)
     ordeal = Campaign(folder, path, manifest.run_dir, plan, seed=seed, echo=_show(name)).run(_LONGEST_S)
     wrong = [f"left over: {what}" for what in (*ordeal.survivors, *abandoned(before))]
@@ -79,9 +80,12 @@ def struck(
     return Trial(manifest=manifest, kills=ordeal.kills, wrong=[f"{name}: {problem}" for problem in wrong])
 
 
-def _write(folder: Path, name: str, steps: int, max_staleness: int) -> Path:
-    cluster = MANIFEST["cluster"] | _CLUSTER
+def _write(folder: Path, name: str, steps: int, max_staleness: int, impatient: bool) -> Path:
+    cluster = MANIFEST["cluster"] | {"most_restarts": 100} | (_IMPATIENT if impatient else {})
     values = {"name": name, "steps": steps, "max_staleness": max_staleness, "cluster": cluster, "held_out": {"every": 0}}
+    if max_staleness > 0:  # weights then arrive in the middle of responses
+        values["learner"] = MANIFEST["learner"] | {"loss": {"engine_is": True}}
+        values["rollout"] = MANIFEST["rollout"] | {"max_iterations_per_call": 6}
     path = folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump(MANIFEST | values))
     return path

@@ -1,8 +1,8 @@
 """A fleet whose workers sleep in virtual time.
 
-A worker is a plain object whose methods return (value, seconds): the call ends that much later on the virtual clock. Calls on one worker run
-one at a time, in order, as on a real fleet. The clock moves in `wait_some` alone, to the next end of a call; and by the processor time that
-the driver itself has used since the last wait, so a slow driver keeps the engines waiting here as it would in reality.
+A worker is a plain object whose methods return (value, seconds): the call ends that much later on the virtual clock. Calls on one worker
+run one at a time, in order, as on a real fleet. The clock moves in `wait_some` alone, to the next end of a call; and by the processor time
+that the driver itself has used since the last wait, so a slow driver keeps the engines waiting here as it would in reality.
 """
 
 import heapq

@@ -1,0 +1,163 @@
+"""The scheduler on engines in virtual time: the same calls however slow others are, and nothing late disturbs what came after it."""
+
+import pytest
+
+from ib_lpo.branching.scheduler import BranchScheduler, PlainSampling
+from ib_lpo.rollout.pool import Pool
+from ib_lpo.scoring.grades import CORRECT
+from ib_lpo.tree import Question
+from tests.rollout.simulated import Fault, Rig, parcel
+
+
+class Service:
+    """Sampler and verifier; a call takes `seconds` of its own number."""
+
+    def __init__(self, seconds):
+        self.seconds, self.calls = seconds, 0
+
+    def _took(self):
+        self.calls += 1
+        return self.seconds(self.calls)
+
+    def sample(self, forks):
+        return [[None] * fork.count for fork in forks], self._took()
+
+    def grade(self, items):
+        return [CORRECT for _ in items], self._took()
+
+
+class GrowingRig(Rig):
+    """The scheduler hears of what the engines finish."""
+
+    sampling = grading = staticmethod(lambda call: 0.01)
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.mended = 0
+        sampler, verifier = (self.fleet.host(name, Service(getattr(self, name))) for name in ("sampling", "grading"))
+        self.scheduler = BranchScheduler(self.manifest, self.loop, sampler, verifier, lambda ids: "".join(map(str, ids)))
+        self.scheduler.serve_on(self.engines, self.mend)
+
+    def listen(self, engine, found):
+        self.scheduler.on_generations(engine, found)
+
+    def mend(self):
+        self.mended += 1
+        self.publish(self.engines.version, retained=False)
+
+    def grow(self, step, count=6, batch=0):
+        done = []
+        grown = self.scheduler.grow(step, batch, questions(count), done.append)
+        return grown, done
+
+    def finish(self, grown):
+        self.scheduler.wait(lambda: grown.done, "the trees")
+
+
+def questions(count):
+    return [Question(id=f"q{i}", text="", answer="1", prompt_ids=(1, 2, i), answer_ids=(1,)) for i in range(count)]
+
+
+def ids(trees):
+    return [t.id for tree in trees for t in tree.trajectories]
+
+
+def calls_of_a_run(seconds):
+    """What each engine is asked for, call by call, when the latents take so long."""
+    rig = GrowingRig(2, max_staleness=0)
+    rig.scheduler._sampler.target.seconds = seconds
+    rig.publish(0)
+    grown, _ = rig.grow(1)
+    rig.finish(grown)
+    return {name: [one.what for one in rig.asked(name, "advance")] for name in rig.workers}
+
+
+SPEEDS = (lambda call: 0.01, lambda call: 3.0, lambda call: 0.5 * (call % 5))
+
+
+def test_engines_of_a_synchronous_run_see_the_same_calls_however_long_latents_take():
+    first, *others = [calls_of_a_run(seconds) for seconds in SPEEDS]
+    assert others == [first, first]
+    assert sum(len(of) for calls in first.values() for of in calls) > 30
+
+
+def test_without_holding_they_would_not(monkeypatch):
+    monkeypatch.setattr(Pool, "hold", lambda pool, group: None)
+    first, *others = [calls_of_a_run(seconds) for seconds in SPEEDS]
+    assert others != [first, first]
+
+
+def test_a_batch_is_done_once_with_whole_trees():
+    rig = GrowingRig(2)
+    rig.publish(0)
+    (one, done_one), (two, done_two) = rig.grow(1), rig.grow(2)  # the same questions in two steps at a time
+    with pytest.raises(RuntimeError, match=r"batch 1\.0 still grows 6 of 6 trees"):
+        _ = one.trees
+    rig.finish(one)
+    rig.finish(two)
+    assert (done_one, done_two) == ([one], [two])
+    for batch in (one, two):
+        assert [tree.question.id for tree in batch.trees] == [f"q{i}" for i in range(6)]
+        assert len(ids(batch.trees)) == len(set(ids(batch.trees))) == sum(2 + 3 * (2 - tree.unforked) for tree in batch.trees)
+        assert all(t.verdict is not None for tree in batch.trees for t in tree.trajectories)
+    assert ids(one.trees)[0] == "q0/r0" and one.trees[0].roots[0].seed != two.trees[0].roots[0].seed
+    assert rig.engines.metrics()["fleet/in_flight"] == 0
+
+
+def test_no_questions_are_done_at_once():
+    rig = GrowingRig(1)
+    grown, done = rig.grow(1, count=0)
+    assert grown.done and done == [grown] and grown.trees == []
+
+
+@pytest.mark.parametrize(("service", "while_growing"), [("_verifier", False), ("_sampler", True)])
+def test_late_answers_of_what_was_abandoned_do_not_touch_the_same_step_grown_again(service, while_growing):
+    rig = GrowingRig(2)
+    slow = getattr(rig.scheduler, service).target
+    slow.seconds = lambda call: 40.0
+    rig.publish(5)
+    old, done = rig.grow(5)
+    rig.loop.until(lambda: slow.calls and (while_growing or rig.engines.metrics()["fleet/in_flight"] == 0), "the slow call")
+    slow.seconds = lambda call: 0.01
+    rig.scheduler.abandon()
+    rig.publish(3)
+    again, done_again = rig.grow(5)
+    rig.wait(400.0)
+    assert done == [] and done_again == [again] and again is not old
+    assert {span.version for tree in again.trees for t in tree.trajectories for span in t.spans} == {3}
+
+
+def test_plain_samples_are_of_exactly_the_version_that_was_asked_for():
+    rig = GrowingRig(2, faults={("engine-1", "stage"): [Fault(), Fault(seconds=10.0)]})
+    rig.publish(0)
+    rig.grow(1)
+    rig.wait(0.5)
+    rig.engines.publish(parcel(1))
+    how = PlainSampling(purpose="held_out", samples=3, temperature=1.0, max_response_tokens=100)
+    trees = rig.scheduler.sample(1, questions(5), how)
+    assert {span.version for tree in trees for t in tree.trajectories for span in t.spans} == {1}
+    assert [len(tree.roots) for tree in trees] == [len(tree.trajectories) for tree in trees] == [3] * 5
+    assert all(t.verdict is None for tree in trees for t in tree.trajectories)
+
+
+def test_engines_forget_plain_samples_unless_something_else_grows():
+    rig = GrowingRig(1)
+    rig.publish(0)
+    how = PlainSampling(purpose="held_out", samples=1, temperature=1.0, max_response_tokens=100)
+    rig.scheduler.sample(0, questions(2), how)
+    rig.wait(1.0)
+    assert len(rig.asked(method="forget")) == 1
+    rig.grow(1, count=20)
+    rig.scheduler.sample(0, questions(2), how)
+    rig.wait(1.0)
+    assert len(rig.asked(method="forget")) == 1
+
+
+def test_who_starves_is_sent_the_present_version_again():
+    rig = GrowingRig(1)
+    rig.publish(0, retained=False)
+    grown, _ = rig.grow(1)
+    rig.wait(0.2)
+    rig.workers["engine-0"].kill()
+    rig.finish(grown)
+    assert rig.mended == 1 and len(rig.asked("engine-0.1", "commit")) == 1
