@@ -22,23 +22,36 @@ def main(
     engines: Annotated[int, typer.Option(help="Simulated rollout engines.")] = 256,
     largest: Annotated[int, typer.Option(help="Most trajectories in flight.")] = 100_000,
 ) -> None:
-    """Three tables: staleness, deaths, size."""
+    """Three tables: size, staleness, deaths."""
     rollout_engines.say = lambda text: None  # thousands of deaths
-    slots = 64 * engines
-    print("| max_staleness | engine time idle | slots decoding | tokens by age, versions | minutes |\n|---|---|---|---|---|")
+    _sizes(engines, largest)
+    _staleness(engines)
+    _deaths(engines)
+
+
+def _sizes(engines: int, largest: int) -> None:
+    """As many trajectories in flight per engine in every row; a row more with all engines and few trajectories each."""
+    _head("trajectories in flight", "engines", "trajectories in all", "driver, ms per trajectory", "engine time idle")
+    full = [(size, max(1, round(size * engines / largest))) for size in (largest // 100, largest // 10, largest)]
+    for in_flight, of in (*full, (largest // 10, engines)):
+        o = _simulated(Scenario(engines=of, in_flight=in_flight, max_staleness=2, steps=max(7, min(100, largest // in_flight))))
+        _row(f"{in_flight:,}", of, f"{o.trajectories:,}", f"{o.driver_ms:.3f}", f"{o.idle:.1%}")
+
+
+def _staleness(engines: int) -> None:
+    """Steps of one size: twice as many trajectories as the engines decode together."""
+    _head("max_staleness", "engine time idle", "slots decoding", "tokens by age, versions", "seconds per step")
     for bound in (0, 1, 2, 4):
-        o = _simulated(Scenario(engines=engines, in_flight=slots * (bound + 1) // 2, max_staleness=bound, steps=8))
-        print(f"| {bound} | {o.idle:.1%} | {o.filled:.0%} | {_ages(o)} | {60 * o.hours:.1f} |", flush=True)
-    print(
-        "\n| mean time between deaths of an engine | deaths | requests issued again | lost | twice | engine time idle |\n|---|---|---|---|---|---|"
-    )
-    for minutes in (60.0, 15.0):
-        o = _simulated(Scenario(engines=engines, in_flight=slots, max_staleness=2, steps=8, mtbf_s=60 * minutes))
-        print(f"| {minutes:g} min | {o.deaths} | {o.reissued} | {o.lost} | {o.twice} | {o.idle:.1%} |", flush=True)
-    print("\n| trajectories in flight | trajectories in all | driver, ms per trajectory | engine time idle |\n|---|---|---|---|")
-    for in_flight in (1_000, 10_000, largest):
-        o = _simulated(Scenario(engines=engines, in_flight=in_flight, max_staleness=2, steps=max(4, min(60, 120_000 // in_flight))))
-        print(f"| {in_flight:,} | {o.trajectories:,} | {o.driver_ms:.3f} | {o.idle:.1%} |", flush=True)
+        o = _simulated(Scenario(engines=engines, in_flight=32 * engines * (bound + 1), max_staleness=bound, steps=2 * bound + 5))
+        _row(bound, f"{o.idle:.1%}", f"{o.filled:.0%}", _ages(o), f"{o.step_s:.0f}")
+
+
+def _deaths(engines: int) -> None:
+    """One death in four is a silent one."""
+    _head("mean time between deaths of an engine", "deaths", "requests issued again", "lost", "twice", "engine time idle")
+    for minutes in (60, 15):
+        o = _simulated(Scenario(engines=engines, in_flight=64 * engines, max_staleness=2, steps=9, mtbf_s=60.0 * minutes))
+        _row(f"{minutes} min", o.deaths, o.reissued, o.lost, o.twice, f"{o.idle:.1%}")
 
 
 def _simulated(scenario: Scenario) -> Outcome:
@@ -46,6 +59,16 @@ def _simulated(scenario: Scenario) -> Outcome:
     outcome = simulate(scenario)
     progress.get_console().print(f"{scenario}: {time.monotonic() - began:.0f} s", style="dim", highlight=False, soft_wrap=True)
     return outcome
+
+
+def _head(*names: str) -> None:
+    print()
+    _row(*names)
+    _row(*["---"] * len(names))
+
+
+def _row(*cells: object) -> None:
+    print(f"| {' | '.join(map(str, cells))} |", flush=True)
 
 
 def _ages(outcome: Outcome) -> str:

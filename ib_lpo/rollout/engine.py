@@ -7,7 +7,8 @@ Invariants
   anew under the new weights, their tokens so far stay, and their spans say which version made which token.
 * `advance` is a pure function of the engine's state and its argument: an engine that gets the same calls gives the same tokens.
 
-The BranchScheduler drives it: `advance` adds requests, runs until at least one finishes, and returns everything finished.
+rollout/engines.py drives it: `advance` adds requests, runs until one finishes or `rollout.max_iterations_per_call` iterations are over,
+and returns everything finished.
 """
 
 import os

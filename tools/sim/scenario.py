@@ -62,7 +62,7 @@ class Outcome:
     idle: float  # share of the engines' time without a call, between the first and the last steps
     filled: float  # share of the engines' slots that decode, over the whole run
     driver_ms: float  # processor time of the driver per trajectory, milliseconds
-    hours: float  # virtual
+    step_s: float  # virtual seconds per step
     staleness: dict[int, float]  # share of tokens by versions of age
 
 
@@ -208,6 +208,6 @@ def _outcome(scenario: Scenario, record: Record, parts: Any, fleet: SimFleet, bo
         idle=float(np.mean([row["idle/engines"] for row in steady])),
         filled=sum(worker.target.tokens for worker in born) / capacity,
         driver_ms=1e3 * fleet.driver_seconds / seen,
-        hours=fleet.clock / 3600,
+        step_s=fleet.clock / scenario.steps,
         staleness={int(n.rpartition("_")[2]): float(np.mean([row.get(n, 0.0) for row in record.rows])) for n in sorted(names)},
     )
