@@ -4,6 +4,7 @@ import resource
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from transformers import PretrainedConfig
 
@@ -15,7 +16,7 @@ from ib_lpo.errors import UserError
 from ib_lpo.evaluation.benchmarks import Benchmark, golds_of, load_benchmarks, require_golds, without_benchmarks
 from ib_lpo.fleet.base import Fleet, successor
 from ib_lpo.fleet.kept import Kept
-from ib_lpo.fleet.loop import EventLoop
+from ib_lpo.fleet.loop import EventLoop, Limit
 from ib_lpo.fleet.placement import check_fit, open_fleet, resolve_device
 from ib_lpo.latent.injection import MapShape
 from ib_lpo.latent.sampler import LatentSampler
@@ -35,6 +36,7 @@ from ib_lpo.scoring.scorer import IBScorer
 from ib_lpo.scoring.verifier import Verifier
 from ib_lpo.tree import Question
 from ib_lpo.weights.publisher import Publisher
+from ib_lpo.weights.staging import check_staging
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +63,7 @@ class Assembly:
     def metrics(self) -> dict[str, float]:
         """Of the machinery: verifier, engines, restarts, memory of the driver."""
         verifier = self.loop.gather([self.verifier.call("stats")], "the verifier's counts")[0]
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # kB
+        memory = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e9
         restarts = float(sum(kept.restarts for kept in self.kept))
         return verifier | self.engines.metrics() | {"fleet/service_restarts": restarts, "memory/driver_gb": memory}
 
@@ -98,10 +100,12 @@ def check(manifest: Manifest) -> Checked:
 
 @contextmanager
 def reserve(manifest: Manifest) -> Iterator[Fleet]:
-    """The machines of a run, without any worker yet. Raises UserError when they cannot hold them all."""
+    """The machines of a run, without any worker yet. Raises UserError when they cannot hold them, or rank 0 not the weights it sends."""
     fleet = open_fleet(manifest.cluster, manifest.run_dir / "logs")
     try:
-        check_fit(manifest, resolve_device(manifest.cluster, fleet), fleet)
+        device = resolve_device(manifest.cluster, fleet)
+        check_fit(manifest, device, fleet)
+        check_staging(manifest, device)
         yield fleet
     finally:
         fleet.shutdown()
@@ -168,20 +172,19 @@ def _check_scoring(manifest: Manifest, sets: QuestionSets, config: PretrainedCon
 
 def _announcement(manifest: Manifest, sets: QuestionSets, benchmarks: list[Benchmark], device: str) -> str:
     scorers = f", {manifest.scorers} scorers ({manifest.ib.scorer})" if manifest.scorers else ""
-    code = " The model runs code of its own (model.trust_remote_code)." if manifest.model.trust_remote_code else ""
     kept_out = "held out or in a benchmark" if benchmarks else "held out"
     left_out = f" ({sets.overlap} left out because they are {kept_out})" if sets.overlap else ""
     evaluated = f", {sum(len(one.questions) for one in benchmarks)} in {len(benchmarks)} benchmarks" if benchmarks else ""
     return (
         f"starting on {device} ({manifest.cluster.mode}): {manifest.rollout.engines} rollout engines, {manifest.learner.ranks} learner "
-        f"ranks{scorers}; {len(sets.train)} training questions{left_out}, {len(sets.held_out)} held out{evaluated}.{code}"
+        f"ranks{scorers}; {len(sets.train)} training questions{left_out}, {len(sets.held_out)} held out{evaluated}."
     )
 
 
 def _start(manifest: Manifest, fleet: Fleet, device: str, decode: Decode) -> dict:
     """Spawn all workers, then wait for them: their start-up overlaps."""
     c, gpus = manifest.cluster, float(device == "cuda")
-    loop = EventLoop(fleet, c.call_deadline_s)
+    loop, limit = EventLoop(fleet, c.call_deadline_s), Limit(c.start_deadline_s, "cluster.start_deadline_s")
 
     def service(cls: type, name: str, *args: object) -> Kept:
         return Kept(lambda again: fleet.spawn(cls, *args, name=successor(name, again), cpus=c.service_cpus), most=c.most_restarts)
@@ -204,7 +207,7 @@ def _start(manifest: Manifest, fleet: Fleet, device: str, decode: Decode) -> dic
     scorers = [scorer(number) for number in range(manifest.scorers)]
     publisher.follow(scorers if manifest.ib.scorer == "policy" else [])
     learner.start()
-    loop.gather([worker.call("ready") for worker in (verifier, sampler, *scorers)], "the start of the services", c.start_deadline_s)
-    loop.until(lambda: engines.started, "the start of the rollout engines", c.start_deadline_s)
+    loop.gather([worker.call("ready") for worker in (verifier, sampler, *scorers)], "the start of the services", limit)
+    loop.until(lambda: engines.started, "the start of the rollout engines", limit)
     parts = {"loop": loop, "learner": learner, "scheduler": scheduler, "engines": engines, "publisher": publisher}
     return parts | {"verifier": verifier, "scorers": scorers, "kept": [verifier, sampler, *scorers]}

@@ -34,7 +34,10 @@ from ib_lpo.weights.config import WeightsConfig
 
 
 class ManifestError(UserError):
-    """A manifest that cannot be run; the message has one line per problem: key, value, fix."""
+    """A manifest that cannot be run; the message has one line per problem: key, value, fix, and no secret."""
+
+    def __init__(self, message: str):
+        super().__init__(redact(message))
 
 
 class Manifest(Section):
@@ -47,7 +50,7 @@ class Manifest(Section):
     steps: int = Field(ge=1)
     """Training steps."""
     max_staleness: int = Field(0, ge=0)
-    """Most policy versions between a token that a step trains on and the weights it updates. 0: synchronous; n: up to n + 1 steps grow
+    """Most policy versions between a token that a step trains on and the weights it updates. 0: synchronous; n: the next n steps grow
     while the learner works, and engines take new weights in the middle of their responses (branching/ahead.py)."""
     runs_dir: Path = Path("runs")
     """Parent of run directories."""
@@ -124,7 +127,7 @@ def validate(values: dict[str, Any]) -> Manifest:
     try:
         manifest = Manifest.model_validate(values)
     except ValidationError as error:
-        raise ManifestError(redact("\n".join(_explain(e) for e in error.errors()))) from None
+        raise ManifestError("\n".join(_explain(e) for e in error.errors())) from None
     if keys := list(_secret_keys(manifest.model_dump(mode="json"))):
         raise ManifestError("\n".join(f"{key}: holds a secret, which would be stored; set an environment variable instead" for key in keys))
     return manifest
@@ -155,7 +158,7 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(f"{path}: cannot be read ({error}); check the path and its permissions") from None
     except yaml.YAMLError as error:
-        raise ManifestError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        raise ManifestError(f"{path}: not valid YAML: {_trouble(error)}") from None
     if not isinstance(values, dict):
         raise ManifestError(f"{path}: a manifest is a mapping of keys to values, this is {type(values).__name__}")
     parents = values.pop("extends", [])
@@ -164,6 +167,13 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         _merge(merged, _read(path.parent / parent, (*seen, path)))
     _merge(merged, values)
     return merged
+
+
+def _trouble(error: yaml.YAMLError) -> str:
+    """What is wrong and where, without the line that it stands in, of which a part of a secret may be shown."""
+    if isinstance(error, yaml.MarkedYAMLError) and (mark := error.problem_mark) is not None:
+        return f"{error.problem}, line {mark.line + 1}, column {mark.column + 1}"
+    return " ".join(str(error).split())
 
 
 def _merge(into: dict[str, Any], new: dict[str, Any]) -> None:
@@ -181,12 +191,12 @@ def _apply(values: dict[str, Any], override: str) -> None:
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
-        raise ManifestError(f"override {override!r}: the value is not valid YAML; quote it") from None
+        raise ManifestError(f"override {key!r}: the value is not valid YAML; quote it") from None
     *parents, leaf = key.split(".")
     for part in parents:
         values = values.setdefault(part, {})
         if not isinstance(values, dict):
-            raise ManifestError(f"override {override!r}: {part} is a single value and has no {leaf}")
+            raise ManifestError(f"override {key!r}: {part} is a single value and has no {leaf}")
     values[leaf] = value
 
 

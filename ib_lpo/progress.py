@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from ib_lpo.redaction import redact
 from ib_lpo.tree import FailureMode
 
 PHASES = ("grow", "score", "filter", "update", "publish")
@@ -108,8 +109,8 @@ class StepDisplay:
 
 
 def say(text: str) -> None:
-    """Print one plain line, above the bar when there is one."""
-    get_console().print(text, highlight=False, markup=False, soft_wrap=True)
+    """Print one plain line, without the secrets in it, above the bar when there is one."""
+    get_console().print(redact(text), highlight=False, markup=False, soft_wrap=True)
 
 
 def line(step: int, metrics: Metrics) -> str:

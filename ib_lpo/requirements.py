@@ -207,6 +207,11 @@ def _of_the_learner(m: "Manifest") -> list[Requirement]:
             f"max_staleness={m.max_staleness}: cluster.mode=local makes one call at a time, so nothing overlaps; set cluster.mode=ray, or "
             "max_staleness=0",
         ),
+        (
+            m.weights.deadline_s < m.cluster.suspect_after_s,
+            f"weights.deadline_s={m.weights.deadline_s:g}: an engine that waits so long for weights is suspect after "
+            f"cluster.suspect_after_s={m.cluster.suspect_after_s:g}, and never gets them; lower it below that",
+        ),
         *_of_the_update(m),
     ]
 

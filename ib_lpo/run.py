@@ -1,12 +1,12 @@
 """The run directory: what a run leaves behind, and where it goes on from.
 
-    runs/<name>/manifest.yaml  metrics.jsonl  trees/step-000012.parquet  rollouts.jsonl  checkpoints/step-000012/  wandb/
+    runs/<name>/manifest.yaml  metrics.jsonl  trees/step-000012.parquet  rollouts.jsonl  checkpoints/step-000012/  latent/  wandb/
 
 Steps count from 1. A step is recorded in this order: trees, metrics, checkpoint when due. A run that goes on from a checkpoint drops
 metrics and rollouts of later steps, so whenever a run is killed, each step ends up there exactly once. Besides the learner's state a
 checkpoint holds the step and the position in the data (branching/draws.py); all else that a run needs to go on is a function of them,
 random numbers included (seeds.py). It also holds digests of what lies outside of the run directory, the trained latent and the training
-questions: others in their place are refused.
+questions: others in their place are refused. The latent is copied to latent/ before the first step, and from there to every checkpoint.
 """
 
 import hashlib
@@ -16,11 +16,12 @@ from pathlib import Path
 from ib_lpo.alarms import raise_alarms
 from ib_lpo.assembly import Assembly
 from ib_lpo.branching.draws import Draws
-from ib_lpo.checkpoints.contents import LEARNER, fill
+from ib_lpo.checkpoints.contents import LATENT, LEARNER, fill
 from ib_lpo.checkpoints.directory import Checkpoint, find
+from ib_lpo.checkpoints.durable import sync, sync_tree
 from ib_lpo.checkpoints.shelf import Checkpoints
 from ib_lpo.errors import UserError
-from ib_lpo.latent.store import latent_digest
+from ib_lpo.latent.store import keep_latent, latent_digest
 from ib_lpo.learner.group import LearnerLost
 from ib_lpo.manifest import Manifest
 from ib_lpo.previous import require_same, set_aside
@@ -54,6 +55,7 @@ class Run:
             self._require_latent(found)
             self._shelf.go_on_from(found)
         self._go_on_from(found)
+        self._kept_latent = keep_latent(manifest, self._directory / LATENT, self._latent)
         self._display = StepDisplay(manifest.steps, self.done)
         self._losses = 0
 
@@ -73,6 +75,14 @@ class Run:
     def begun(self) -> bool:
         """Whether the starting policy, or a step, is recorded."""
         return bool(self._lines)
+
+    @property
+    def for_workers(self) -> Manifest:
+        """The manifest with the run's own copy of the latent: who is replaced later loads that too."""
+        if self._kept_latent is None:
+            return self._manifest
+        latent = self._manifest.latent.model_copy(update={"weights": self._kept_latent.directory.resolve()})
+        return self._manifest.model_copy(update={"latent": latent})
 
     def restore(self, parts: Assembly) -> int:
         """Bring the learner to policy version `done`, which is returned: from the checkpoint gone on from, or the starting model."""
@@ -145,10 +155,18 @@ class Run:
 
     def _save(self, step: int, metrics: dict[str, float], parts: Assembly) -> None:
         def save(directory: Path) -> None:
-            fill(directory, self._manifest, parts.learner)
+            fill(directory, self._manifest, parts.learner, self._kept_latent)
 
         state = {"step": step, **self.draws.state(), "latent": self._latent, "questions": _digest(parts)}
+        self._sync_record()
         self._shelf.write(step, save, state, metrics)
+
+    def _sync_record(self) -> None:
+        """Bring the record to the disk before a checkpoint that goes on after it: its steps are not made again."""
+        sync_tree(self._directory / "trees")
+        for lines in self._directory.glob("*.jsonl"):
+            sync(lines)
+        sync(self._directory)
 
     def _require_questions(self, checkpoint: Checkpoint, parts: Assembly) -> None:
         """Raise UserError when the checkpoint was trained on other questions."""

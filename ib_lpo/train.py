@@ -7,17 +7,20 @@
     update     GRPO on what was kept                                          Learner ranks (ZeRO-3)
     publish    the new weights, verified, to engines and scorers              Learner -> RolloutEngines, IBScorers
 
-Steps count from 1; step k makes version k of version k-1. With max_staleness: 0 each phase waits for the one before it. With n, up to n + 1
+Steps count from 1; step k makes version k of version k-1. With max_staleness: 0 each phase waits for the one before it. With n, the next n
 steps grow while the learner works (branching/ahead.py): whatever the driver waits for, its event loop goes on serving the engines.
 
 A lost learner is started again from the newest checkpoint, and what came after that is done again; all other losses are made good where
 they happen (docs/reliability.md).
 """
 
+from dataclasses import replace
+
 from ib_lpo.assembly import Assembly, assemble, check, reserve
 from ib_lpo.branching.ahead import Ahead
 from ib_lpo.branching.metrics import growth_metrics
 from ib_lpo.evaluation.during_training import evaluation, evaluation_due
+from ib_lpo.garbage import rare_collections
 from ib_lpo.held_out import accuracy, due
 from ib_lpo.learner.advantages import assign_advantages
 from ib_lpo.learner.group import LearnerLost
@@ -35,26 +38,33 @@ from ib_lpo.weights.parcel import TransferError
 def train(manifest: Manifest, *, resume: Resume = False) -> None:
     """Run the manifest from its first step, or from a complete checkpoint of its run directory."""
     checked = check(manifest)
-    with reserve(manifest) as fleet, Run(manifest, resume=resume) as run, assemble(checked, fleet) as parts:
-        lost: LearnerLost | None = None
+    with reserve(manifest) as fleet, Run(manifest, resume=resume) as run:
+        with assemble(replace(checked, manifest=run.for_workers), fleet) as parts:
+            train_to_the_end(run, parts)
+        run.summarise()
+
+
+def train_to_the_end(run: Run, parts: Assembly) -> None:
+    """All steps that are left, whatever becomes of the learner meanwhile."""
+    lost: LearnerLost | None = None
+    with rare_collections():
         while True:
             try:
                 train_on(run.restore(parts) if lost is None else run.rewind(parts, lost), run, parts)
-                break
+                return
             except LearnerLost as loss:
                 lost = loss
                 parts.scheduler.abandon()
                 parts.publisher.withdraw()
-        run.summarise()
 
 
 def train_on(version: int, run: Run, parts: Assembly) -> None:
     """All steps that are left, from the policy version that the learner holds."""
     manifest = parts.manifest
-    with run.phase("publish"):
-        published = parts.publisher.publish(version)
     ahead = Ahead(manifest, parts.scheduler, run.draws, parts.questions)
     parts.engines.on_version = ahead.published
+    with run.phase("publish"):
+        published = parts.publisher.publish(version)
     if not run.begun:
         run.log_start(published | _checks(0, run, parts) | {"data/unjudgeable": float(parts.sets.unjudgeable)})
     for step in range(run.done + 1, manifest.steps + 1):

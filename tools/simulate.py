@@ -17,6 +17,8 @@ from sim.scenario import Outcome, Scenario, simulate
 from ib_lpo import progress
 from ib_lpo.rollout import engines as rollout_engines
 
+FEW = 16  # engines that even the fewest trajectories fill
+
 
 def main(
     engines: Annotated[int, typer.Option(help="Simulated rollout engines.")] = 256,
@@ -24,26 +26,27 @@ def main(
 ) -> None:
     """Three tables: size, staleness, deaths."""
     rollout_engines.say = lambda text: None  # thousands of deaths
-    _sizes(engines, largest)
-    _staleness(engines)
+    _sizes(largest)
+    _staleness(engines, largest)
     _deaths(engines)
 
 
-def _sizes(engines: int, largest: int) -> None:
-    """As many trajectories in flight per engine in every row; a row more with all engines and few trajectories each."""
-    _head("trajectories in flight", "engines", "trajectories in all", "driver, ms per trajectory", "engine time idle")
-    full = [(size, max(1, round(size * engines / largest))) for size in (largest // 100, largest // 10, largest)]
-    for in_flight, of in (*full, (largest // 10, engines)):
-        o = _simulated(Scenario(engines=of, in_flight=in_flight, max_staleness=2, steps=max(7, min(100, largest // in_flight))))
-        _row(f"{in_flight:,}", of, f"{o.trajectories:,}", f"{o.driver_ms:.3f}", f"{o.idle:.1%}")
+def _sizes(largest: int) -> None:
+    """More and more trajectories on as many engines."""
+    _head("trajectories in flight", "engines", "trajectories in all", "driver, ms per trajectory")
+    for in_flight in (largest // 100, largest // 10, largest):
+        steps = max(3, min(100, largest // in_flight))
+        o = _simulated(Scenario(engines=FEW, in_flight=in_flight, max_staleness=2, steps=steps))
+        _row(f"{in_flight:,}", FEW, f"{o.trajectories:,}", f"{o.driver_ms:.3f}")
 
 
-def _staleness(engines: int) -> None:
-    """Steps of one size: twice as many trajectories as the engines decode together."""
-    _head("max_staleness", "engine time idle", "slots decoding", "tokens by age, versions", "seconds per step")
-    for bound in (0, 1, 2, 4):
-        o = _simulated(Scenario(engines=engines, in_flight=32 * engines * (bound + 1), max_staleness=bound, steps=2 * bound + 5))
-        _row(bound, f"{o.idle:.1%}", f"{o.filled:.0%}", _ages(o), f"{o.step_s:.0f}")
+def _staleness(engines: int, largest: int) -> None:
+    """Steps of one size, twice as many trajectories as the engines decode together; then larger ones."""
+    names = ("engine time idle", "slots decoding", "tokens by age, versions", "seconds per step", "driver, ms per trajectory")
+    _head("max_staleness", "in flight", *names)
+    for bound, in_flight in (*((bound, 32 * engines * (bound + 1)) for bound in (0, 1, 2, 4)), (2, largest)):
+        o = _simulated(Scenario(engines=engines, in_flight=in_flight, max_staleness=bound, steps=2 * bound + 4))
+        _row(bound, f"{in_flight:,}", f"{o.idle:.1%}", f"{o.filled:.0%}", _ages(o), f"{o.step_s:.0f}", f"{o.driver_ms:.3f}")
 
 
 def _deaths(engines: int) -> None:

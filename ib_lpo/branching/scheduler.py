@@ -1,9 +1,9 @@
 """BranchScheduler: grows batches of rollout trees on the engines, any number of batches at a time.
 
 Who waits for whom: nobody. A root's forks start the moment it ends; their latents are drawn while the engines go on; a branch is
-requested as soon as its fork has them; a tree is graded as soon as it is grown. In a synchronous run (max_staleness: 0) an engine is not
-called while it waits for latents of its own forks, so that each engine sees the same calls in every run of the same manifest, however the
-engines interleave: the trees are identical.
+requested as soon as its fork has them; a tree is graded as soon as it is grown and the verifier has time. In a synchronous run
+(max_staleness: 0) an engine is not called while it waits for latents of its own forks, so that each engine sees the same calls in every run
+of the same manifest, however the engines interleave: the trees are identical.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,6 +22,8 @@ from ib_lpo.rollout.request import Generation, GenerationRequest
 from ib_lpo.scoring.answer_span import Decode, answer_start
 from ib_lpo.scoring.grade import set_grades, to_grade
 from ib_lpo.tree import Question, RolloutTree
+
+_GRADINGS = 2  # calls of the verifier under way at most: one that it works on, one that is there when it is done
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,20 +44,25 @@ class Batch:
 
     tag: str  # part of the ids of its requests
     growth: Growth
-    found: list[RolloutTree | None]
+    questions: int
     graded: bool  # whether its trees are graded
     on_done: Callable[["Batch"], None] = field(default=lambda batch: None)
+    found: dict[int, RolloutTree] = field(default_factory=dict)  # by the number of the question
 
     @property
     def done(self) -> bool:
-        return None not in self.found
+        return len(self.found) == self.questions
 
     @property
     def trees(self) -> list[RolloutTree]:
         """Raises RuntimeError before the end."""
         if not self.done:
-            raise RuntimeError(f"batch {self.tag} still grows {self.found.count(None)} of {len(self.found)} trees")
-        return self.found
+            raise RuntimeError(f"batch {self.tag} still grows {self.questions - len(self.found)} of {self.questions} trees")
+        return [self.found[number] for number in range(self.questions)]
+
+
+Grown = tuple[Batch, int, RolloutTree]
+"""A tree, and which question of which batch it answers."""
 
 
 class BranchScheduler:
@@ -66,6 +73,8 @@ class BranchScheduler:
         self._manifest, self._loop = manifest, loop
         self._sampler, self._verifier, self._decode = sampler, verifier, decode
         self._batches: dict[str, Batch] = {}
+        self._ungraded: list[Grown] = []  # in no call yet
+        self._gradings = 0  # calls under way
 
     def serve_on(self, engines: Engines, mend: Callable[[], None]) -> None:
         """The engines to grow on; they report to `on_generations`. `mend` brings the present weights to engines that are `starved`."""
@@ -112,6 +121,7 @@ class BranchScheduler:
     def abandon(self) -> None:
         """Drop everything that grows."""
         self._batches.clear()
+        self._ungraded.clear()
         self._engines.abandon()
 
     def on_generations(self, engine: int, found: list[tuple[Group, Generation]]) -> None:
@@ -142,14 +152,25 @@ class BranchScheduler:
             return
         self._engines.forget((batch.tag, question))
         if batch.graded:
-            pending = self._verifier.call("grade", to_grade([tree], self._decode))
-            self._loop.on(pending, partial(self._on_grades, batch, question, tree))
+            self._ungraded.append((batch, question, tree))
+            self._grade()
         else:
             self._settle(batch, question, tree)
 
-    def _on_grades(self, batch: Batch, question: int, tree: RolloutTree, pending: Pending) -> None:
-        set_grades([tree], pending.result())
-        self._settle(batch, question, tree)
+    def _grade(self) -> None:
+        """All trees that wait for it, in one call; while the verifier has enough to do, they wait for the next one."""
+        if self._ungraded and self._gradings < _GRADINGS:
+            grown, self._ungraded = self._ungraded, []
+            self._gradings += 1
+            pending = self._verifier.call("grade", to_grade([tree for _, _, tree in grown], self._decode))
+            self._loop.on(pending, partial(self._on_grades, grown))
+
+    def _on_grades(self, grown: list[Grown], pending: Pending) -> None:
+        self._gradings -= 1
+        set_grades([tree for _, _, tree in grown], pending.result())
+        for batch, question, tree in grown:
+            self._settle(batch, question, tree)
+        self._grade()
 
     def _settle(self, batch: Batch, question: int, tree: RolloutTree) -> None:
         batch.found[question] = tree
@@ -159,7 +180,7 @@ class BranchScheduler:
 
     def _start(self, tag: str, questions: list[Question], plan: GrowthPlan, graded: bool, on_done: Callable[[Batch], None]) -> Batch:
         growth = Growth(plan, questions, lambda ids: answer_start(ids, self._decode))
-        batch = Batch(tag, growth, [None] * len(questions), graded, on_done)
+        batch = Batch(tag, growth, len(questions), graded, on_done)
         requests = growth.start()
         self._batches[tag] = batch
         self._engines.submit([((tag, number), _tagged(tag, of)) for number, of in enumerate(requests)])

@@ -2,7 +2,7 @@
 directory is copied to, but for the starting model, whose configuration and tokenizer stay where `model.path` says.
 
     manifest.yaml   the run's, resolved
-    latent/         a copy of `latent.weights`, when the run has one (latent/store.py)
+    latent/         a copy of `latent.weights` as it was when the run began, when it has one (latent/store.py)
     learner/        weights, moments, step counts (checkpoints/learner_state.py)
 """
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ib_lpo.checkpoints.directory import MARKER, CheckpointError
-from ib_lpo.latent.store import copy_latent
+from ib_lpo.latent.store import KeptLatent
 from ib_lpo.manifest import Manifest, dump, load
 from ib_lpo.tracking import replace_text
 
@@ -23,11 +23,12 @@ class SavesItself(Protocol):
     def save(self, path: Path) -> None: ...
 
 
-def fill(directory: Path, manifest: Manifest, learner: SavesItself) -> None:
-    """Fill an empty directory. Raises CheckpointError when it cannot be written, and UserError without the latent."""
+def fill(directory: Path, manifest: Manifest, learner: SavesItself, latent: KeptLatent | None) -> None:
+    """Fill an empty directory; `latent`: the run's copy. Raises OSError or CheckpointError when it cannot be written, and UserError when
+    the latent is not what it was."""
     replace_text(directory / MANIFEST, dump(manifest))
-    if manifest.latent.kind != "none" and manifest.latent.weights is not None:
-        copy_latent(manifest.latent.weights, directory / LATENT)
+    if latent is not None:
+        latent.copy_to(directory / LATENT)
     (directory / LEARNER).mkdir()
     learner.save((directory / LEARNER).resolve())
 

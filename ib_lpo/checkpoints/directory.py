@@ -14,7 +14,9 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ib_lpo.checkpoints.durable import sync, sync_tree
+from safetensors import SafetensorError
+
+from ib_lpo.checkpoints.durable import make, sync, sync_tree
 from ib_lpo.errors import UserError
 from ib_lpo.previous import set_aside
 from ib_lpo.tracking import replace_text
@@ -52,13 +54,13 @@ def add(root: Path, step: int, save: Callable[[Path], None], state: dict[str, An
     final = root / f"step-{step:06d}"
     try:
         _add(root, final, save, state)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:  # safetensors' own for a full disk
         raise CheckpointError(f"{final}: cannot be written ({error}); make room there, or set runs_dir to a disk that has some") from None
     return final
 
 
 def _add(root: Path, final: Path, save: Callable[[Path], None], state: dict[str, Any]) -> None:
-    root.mkdir(parents=True, exist_ok=True)
+    make(root)
     partial, replaced = root / f".{final.name}.partial", root / f".{final.name}.replaced"
     for left in (partial, replaced):
         shutil.rmtree(left, ignore_errors=True)
@@ -76,10 +78,17 @@ def _add(root: Path, final: Path, save: Callable[[Path], None], state: dict[str,
 
 
 def prune(root: Path, keep: int, spared: Collection[Path] = ()) -> None:
-    """Delete all complete checkpoints but the newest `keep` and those in `spared`, and what an interrupted write or deletion left."""
-    for path in [path for path, _ in complete(root)][:-keep]:
-        if path not in spared:
-            path.rename(root / f".{path.name}.deleted")
+    """Delete all complete checkpoints but the newest `keep` and those in `spared`, and what an interrupted write or deletion left: hidden
+    directories, and steps without a marker. Not while the same process writes one."""
+    unmarked = [path for path in root.glob("step-*") if _NAME.fullmatch(path.name) and not (path / MARKER).exists()]
+    doomed = [*unmarked, *(path for path in [path for path, _ in complete(root)][:-keep] if path not in spared)]
+    for path in doomed:
+        hidden = root / f".{path.name}.deleted"
+        if hidden.exists():  # of a deletion of this step that was cut short
+            shutil.rmtree(hidden, ignore_errors=True)
+        path.rename(hidden)
+    if doomed:
+        sync(root)
     for left in root.glob(".step-*"):
         shutil.rmtree(left, ignore_errors=True)
 

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
 from ib_lpo.checkpoints.best import best_of
-from ib_lpo.checkpoints.contents import LATENT, LEARNER, recorded_manifest
+from ib_lpo.checkpoints.contents import LATENT, LEARNER, MANIFEST, recorded_manifest
 from ib_lpo.checkpoints.directory import STATE, CheckpointError, complete
-from ib_lpo.checkpoints.durable import sync, sync_tree
+from ib_lpo.checkpoints.durable import let_read, sync, sync_tree
 from ib_lpo.checkpoints.learner_state import LearnerState, compute_type
 from ib_lpo.errors import UserError
 from ib_lpo.latent.injection import LatentMaps, MapShape
@@ -32,8 +33,9 @@ Dtype = Literal["run", "float32", "bfloat16", "float16"]
 SHARD = "5GB"
 
 
-def export(source: Path, out: Path, *, dtype: Dtype = "run", best: bool = False) -> Path:
+def export(source: Path, out: Path, *, dtype: Dtype = "run", best: bool = False, trust_remote_code: bool = False) -> Path:
     """Write `out`, a directory that is not there yet, from a checkpoint, or from a run directory's newest or `best` one; returns `out`.
+    `trust_remote_code`: a checkpoint whose manifest has the model's own code run may have it run.
 
     Raises UserError for what the user can mend. Needs the starting model, and memory for the policy once.
     """
@@ -41,6 +43,11 @@ def export(source: Path, out: Path, *, dtype: Dtype = "run", best: bool = False)
         raise UserError(f"{out}: is there already; name a directory that is not")
     checkpoint = choose(source, best=best)
     manifest = _with_own_latent(recorded_manifest(checkpoint), checkpoint)
+    if manifest.model.trust_remote_code and not trust_remote_code:
+        raise UserError(
+            f"{checkpoint / MANIFEST}: model.trust_remote_code=true: the export would run code of {manifest.model.path!r}; give "
+            "--trust-remote-code if you trust checkpoint and model"
+        )
     state = LearnerState(checkpoint / LEARNER)
     torch_dtype = compute_type(state.progress) if dtype == "run" else getattr(torch, dtype)
     tokenizer = load_tokenizer(manifest.model)
@@ -54,11 +61,14 @@ def export(source: Path, out: Path, *, dtype: Dtype = "run", best: bool = False)
         tokenizer.save_pretrained(partial)
         if (checkpoint / LATENT).exists():
             _save_latent(manifest, maps, partial)
+        let_read(partial)
         sync_tree(partial)
         partial.rename(out)
         sync(out.absolute().parent)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:  # safetensors' own for a full disk
         raise UserError(f"{out}: cannot be written ({error}); make room there, or name another directory") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     say(f"{out}: {checkpoint} in {str(torch_dtype).removeprefix('torch.')}{', with its latent' if (out / LATENT).exists() else ''}")
     return out
 

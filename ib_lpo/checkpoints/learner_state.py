@@ -87,12 +87,13 @@ class LearnerState:
     """A written state; tensors are read when they are asked for."""
 
     def __init__(self, directory: Path):
-        """Reads learner.json alone. Raises CheckpointError."""
+        """Reads learner.json alone. Raises CheckpointError, also where it does not record all kinds of tensors of a parameter."""
         self.directory = directory
         facts = _facts(directory)
         try:
             self.progress = Progress(**{key: facts[key] for key in Progress.__slots__})
             self.entries = {name: Entry(**entry | {"shape": tuple(entry["shape"])}) for name, entry in facts["parameters"].items()}
+            self._require_kinds()
         except (KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"{directory / INDEX}: damaged ({type(error).__name__}: {error}); {_ANOTHER}") from None
 
@@ -125,6 +126,14 @@ class LearnerState:
                     raise CheckpointError(
                         f"{self.directory / _file(kind, entry.file)}: damaged, {name} is not what was written; {_ANOTHER}"
                     )
+
+    def _require_kinds(self) -> None:
+        """Raise CheckpointError unless all that the optimiser had of every parameter is recorded."""
+        for name, entry in self.entries.items():
+            kinds = {WEIGHTS, *(MOMENTS if entry.trained and self.progress.optimiser_steps else ())}
+            if set(entry.fingerprints) != kinds:
+                found, wanted = (", ".join(sorted(some)) or "nothing" for some in (entry.fingerprints, kinds))
+                raise CheckpointError(f"{self.directory / INDEX}: damaged, has {found} of {name} instead of {wanted}; {_ANOTHER}")
 
     def _misfit(self, name: str, shape: tuple[int, ...]) -> str | None:
         if name not in self.entries:

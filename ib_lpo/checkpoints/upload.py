@@ -1,14 +1,15 @@
 """Copies of checkpoints elsewhere: a command per checkpoint, in the background.
 
 Training never waits for it. One command runs at a time and one checkpoint waits, the newest: a newer one takes its place. A checkpoint
-whose command ended well has the file `uploaded`, so that an upload that a kill cut short is made again. The run's thread starts and reaps
-the commands whenever it calls `poll`.
+whose command ended well has the file `uploaded`, so that an upload that a kill cut short is made again. The run's thread, which must be
+the main one, starts and reaps the commands whenever it calls `poll`. A command ends with the run, however that ends (upload_process.py).
 """
 
 import os
 import shlex
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -16,9 +17,11 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from ib_lpo.progress import say
+from ib_lpo.redaction import redact
 
 UPLOADED = "uploaded"
-_TAIL = 500  # last bytes of a command's stderr that are told
+_TAIL = 500  # last characters of a command's stderr that are told
+_READ_BYTES = 1 << 16  # that they are looked for in
 _GRACE_S = 5.0  # between asking a command to end and killing it
 
 
@@ -79,7 +82,8 @@ class Uploader:
 
     def _start(self, wanted: _Wanted) -> None:
         places = {"path": str(wanted.path.resolve()), "name": self._name, "step": str(wanted.step)}
-        command = [part.format(**places) for part in shlex.split(self._command)]
+        around = [sys.executable, "-m", "ib_lpo.checkpoints.upload_process", str(os.getpid())]
+        command = [*around, *(part.format(**places) for part in shlex.split(self._command))]
         stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the command
         try:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr, start_new_session=True)
@@ -92,14 +96,18 @@ class Uploader:
     def _reap(self) -> None:
         running, self._running = self._running, None
         code = running.process.returncode
-        running.stderr.seek(max(0, running.stderr.seek(0, os.SEEK_END) - _TAIL))
-        tail = " ".join(running.stderr.read().decode(errors="replace").split())
+        running.stderr.seek(max(0, running.stderr.seek(0, os.SEEK_END) - _READ_BYTES))
+        tail = " ".join(redact(running.stderr.read().decode(errors="replace")).split())[-_TAIL:]
         running.stderr.close()
-        if code == 0:
-            self.uploads += 1
-            (running.wanted.path / UPLOADED).touch()
-        else:
+        if code != 0:
             self._failed(running.wanted, f"ended with code {code}{f': {tail}' if tail else ''}")
+            return
+        try:
+            (running.wanted.path / UPLOADED).touch()
+        except OSError as error:
+            self._failed(running.wanted, f"ended well, which cannot be recorded ({error}), so a resumed run makes the upload again")
+        else:
+            self.uploads += 1
 
     def _stop(self, why: str) -> None:
         running, self._running = self._running, None

@@ -13,6 +13,7 @@ from typer.core import TyperCommand
 from ib_lpo.errors import UserError
 from ib_lpo.fleet.base import FleetError
 from ib_lpo.manifest import Manifest, dump, load
+from ib_lpo.redaction import redact
 
 ManifestPath = Annotated[Path, typer.Argument(metavar="MANIFEST", help="YAML manifest, such as configs/smoke.yaml.")]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Overrides, such as learner.lr=1e-5.")]
@@ -79,14 +80,15 @@ def resume_spelled_out(args: Sequence[str]) -> list[str]:
 
 @contextmanager
 def user_errors() -> Iterator[None]:
-    """Turn UserError into its message and exit code 2, FleetError into its message and 3 (the same again may succeed), Ctrl-C into 130."""
+    """Turn UserError into its message and exit code 2, FleetError into its message and 3 (the same again may succeed), Ctrl-C into 130.
+    No message shows a secret."""
     try:
         yield
     except FleetError as error:
-        typer.echo(str(error), err=True)
+        typer.echo(redact(str(error)), err=True)
         raise typer.Exit(3) from None
     except UserError as error:
-        typer.echo(str(error), err=True)
+        typer.echo(redact(str(error)), err=True)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         typer.echo("interrupted; training, fits and evaluations go on with --resume", err=True)

@@ -5,12 +5,12 @@ answer `call` with a `Pending`, whose `result` always has a deadline and a name.
 worker (`fleet/host.py`), so that a caller knows from the type alone what to do:
 
     UserError     the user can mend it: end the run and show the message
-    DataFailure   this item is bad wherever it is run: drop and count it, never retry it
+    DataFailure   this item is bad wherever it is run: never retry it; the run ends, as nothing in it makes such an item
     WorkerDied    the worker is gone or unfit: kill it, replace it, do its work elsewhere
     Overdue       the deadline passed; the worker may be alive
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -45,6 +45,11 @@ class DataFailure(UserError):
 
 class Pending(Protocol):
     """The result of a call that may still be running. Hashable; equal to itself alone."""
+
+    @property
+    def what(self) -> str:
+        """worker.method, for messages."""
+        ...
 
     @property
     def done(self) -> bool:
@@ -87,7 +92,7 @@ class Fleet(Protocol):
         """The first call of the list, in list order, among those that have finished; raises Overdue after the deadline."""
         ...
 
-    def wait_some(self, pending: Sequence[Pending], timeout_s: float | None = None) -> list[Pending]:
+    def wait_some(self, pending: Collection[Pending], timeout_s: float | None = None) -> list[Pending]:
         """All calls that have finished, in list order, as soon as there is one; [] after the timeout (seconds; default: the fleet's)."""
         ...
 

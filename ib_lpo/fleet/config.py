@@ -40,7 +40,8 @@ class ClusterConfig(Section):
     """Seconds a collective of the learner ranks may take (torch.distributed timeout)."""
     suspect_after_s: float = Field(120.0, gt=0.0)
     """Seconds an engine may owe an answer before it is suspect: it gets nothing new, and is refitted when it is heard from. Above the
-    longest call, which rollout.max_iterations_per_call bounds, and the longest commit of weights."""
+    longest call, which rollout.max_iterations_per_call bounds, the longest commit of weights, and weights.deadline_s. An engine that is
+    suspect four times in a row without a version taken in between is replaced."""
     dead_after_s: float = Field(600.0, gt=0.0)
     """Seconds an engine may owe an answer before it is killed and replaced, and its requests are issued elsewhere."""
     most_restarts: int = Field(8, ge=0)

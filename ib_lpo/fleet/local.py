@@ -5,7 +5,7 @@ Failures are classified as in a process of its own; here the original exception 
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from ib_lpo.fleet.host import Host
 class LocalPending:
     """A call that has already run."""
 
+    what: str
     value: Any = None
     error: UserError | None = None
 
@@ -45,12 +46,13 @@ class LocalWorker:
         return None if self._host is None else self._host.target
 
     def call(self, method: str, *args: Any, **kwargs: Any) -> LocalPending:
+        what = f"{self.name}.{method}"
         if self._host is None:
-            return LocalPending(error=WorkerDied(f"{self.name}.{method}: the worker was killed", self.name))
+            return LocalPending(what, error=WorkerDied(f"{what}: the worker was killed", self.name))
         try:
-            return LocalPending(value=self._host.invoke(method, *args, **kwargs))
+            return LocalPending(what, value=self._host.invoke(method, *args, **kwargs))
         except UserError as error:  # handed to whoever asks for the result, as a remote call would
-            return LocalPending(error=error)
+            return LocalPending(what, error=error)
 
     def kill(self) -> None:
         target, self._host = self.target, None
@@ -77,7 +79,7 @@ class LocalFleet:
             return finished[0]
         raise Overdue("none of no calls can finish; wait for at least one")
 
-    def wait_some(self, pending: Sequence[Pending], timeout_s: float | None = None) -> list[Pending]:
+    def wait_some(self, pending: Collection[Pending], timeout_s: float | None = None) -> list[Pending]:
         """All of them, as all have run. With none to wait for it sleeps until the timeout."""
         if not pending:
             time.sleep(timeout_s or 0.0)

@@ -51,9 +51,13 @@ def hide_secrets(path: Path, start: int = 0) -> int:
     with path.open("r+b") as file:
         file.seek(start)
         data = file.read()
-        for begin, end in secret_spans(data.decode("latin-1")):
-            file.seek(start + begin)
-            file.write(b"*" * (end - begin))
+        text = data.decode("utf-8", "surrogateescape")
+        seen, at = 0, start  # characters, and the byte of the file where the next one is
+        for begin, end in secret_spans(text):
+            before, secret = (len(text[a:b].encode("utf-8", "surrogateescape")) for a, b in ((seen, begin), (begin, end)))
+            file.seek(at + before)
+            file.write(b"*" * secret)
+            seen, at = end, at + before + secret
     return start + len(data)
 
 

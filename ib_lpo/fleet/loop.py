@@ -6,7 +6,9 @@ state in the driver is changed by one thread at known places.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ib_lpo.fleet.base import Fleet, Overdue, Pending
@@ -15,14 +17,28 @@ Handler = Callable[[Pending], None]
 TICK_S = 1.0  # longest time between two looks at the clock
 
 
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How long a wait may last, seconds, and the setting that says so."""
+
+    seconds: float
+    setting: str
+
+    def overdue(self, what: str, missing: Iterable[Pending]) -> Overdue:
+        """The error that names the calls without an answer."""
+        calls = Counter(pending.what for pending in missing)
+        names = ", ".join(f"{name} ({count} calls)" if count > 1 else name for name, count in sorted(calls.items())) or "nothing"
+        return Overdue(f"{what}: waited {self.seconds:.0f} s in vain for {names}; if that is work, raise {self.setting}")
+
+
 class EventLoop:
     """One per driver. `tick` runs at least every TICK_S seconds while the driver waits."""
 
     def __init__(self, fleet: Fleet, deadline_s: float, now: Callable[[], float] = time.monotonic):
-        """`deadline_s`: longest wait of `gather` without a deadline of its own, and longest time in which nothing happens in `until`;
-        `now`: a monotonic clock, seconds."""
+        """`deadline_s` (cluster.call_deadline_s): longest wait of `gather`, and longest time in which nothing happens in `until`, unless
+        they have a limit of their own; `now`: a monotonic clock, seconds."""
         self.fleet, self.now = fleet, now
-        self._deadline_s = deadline_s
+        self._limit = Limit(deadline_s, "cluster.call_deadline_s")
         self._handlers: dict[Pending, Handler] = {}
         self._handled = 0
         self._next_tick = 0.0
@@ -36,42 +52,46 @@ class EventLoop:
         """Look at clocks: `tick` runs now and then while the driver waits."""
         self._ticks.append(tick)
 
-    def gather(self, pending: Sequence[Pending], what: str, deadline_s: float | None = None) -> list[Any]:
+    def gather(self, pending: Sequence[Pending], what: str, limit: Limit | None = None) -> list[Any]:
         """The values of all calls, in order. Raises what the first call to fail raised, as soon as it fails, and Overdue."""
-        left, end = set(pending), self._end(deadline_s)
-        while left:
-            for done in self._serve(left, end, what):
-                done.result()
-                left.discard(done)
+        left, limit = set(pending), limit or self._limit
+        end = self.now() + limit.seconds
+
+        def heard(one: Pending) -> None:
+            one.result()
+            left.discard(one)
+
+        for one in pending:
+            self.on(one, heard)
+        try:
+            while left:
+                if self.now() >= end:
+                    raise limit.overdue(what, left)
+                self._serve(end)
+        finally:
+            for one in left:
+                self._handlers.pop(one, None)
         return [one.result() for one in pending]
 
-    def until(self, holds: Callable[[], bool], what: str, deadline_s: float | None = None) -> None:
+    def until(self, holds: Callable[[], bool], what: str, limit: Limit | None = None) -> None:
         """Serve until `holds`. Raises Overdue when no handler ran for that long, and whatever a handler raises."""
-        end = self._end(deadline_s)
+        limit = limit or self._limit
+        end = self.now() + limit.seconds
         while not holds():
+            if self.now() >= end:
+                raise limit.overdue(what, self._handlers)
             handled = self._handled
-            self._serve(set(), end, what)
+            self._serve(end)
             if self._handled > handled:
-                end = self._end(deadline_s)
+                end = self.now() + limit.seconds
 
-    def _end(self, deadline_s: float | None) -> float:
-        return self.now() + (self._deadline_s if deadline_s is None else deadline_s)
-
-    def _serve(self, awaited: set[Pending], end: float, what: str) -> list[Pending]:
-        """One round of waiting: run the handlers of what is finished, return what is awaited among it."""
-        left = end - self.now()
-        if left <= 0:
-            raise Overdue(f"{what}: not done in time; if the work is that long, raise cluster.call_deadline_s")
-        ready = self.fleet.wait_some([*awaited, *self._handlers], min(TICK_S, left))
-        self._handle(ready)
+    def _serve(self, end: float) -> None:
+        """One round of waiting: run the handlers of what is finished."""
+        for pending in self.fleet.wait_some(self._handlers, min(TICK_S, end - self.now())):
+            if handler := self._handlers.pop(pending, None):
+                self._handled += 1
+                handler(pending)
         if self.now() >= self._next_tick:  # after the answers that waited for the driver
             self._next_tick = self.now() + TICK_S
             for tick in self._ticks:
                 tick()
-        return [one for one in ready if one in awaited]
-
-    def _handle(self, ready: Sequence[Pending]) -> None:
-        for pending in ready:
-            if handler := self._handlers.pop(pending, None):
-                self._handled += 1
-                handler(pending)

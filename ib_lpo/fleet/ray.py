@@ -8,7 +8,7 @@ dies, however it dies. A private Ray listens on the loopback interface alone (fl
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from ray.actor import ActorHandle
 from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
 
 from ib_lpo.errors import UserError
-from ib_lpo.fleet.base import FleetError, Overdue, Pending, Worker, WorkerDied
+from ib_lpo.fleet.base import Overdue, Pending, Worker, WorkerDied
 from ib_lpo.fleet.config import ClusterConfig
 from ib_lpo.fleet.host import Host
 from ib_lpo.fleet.log import tail
@@ -58,8 +58,8 @@ class RayPending:
             raise self._died(f"its answer or its arguments did not pass between processes: {_one_line(error.cause)}") from None
         except RayActorError as error:
             raise self._died(_death(error)) from None
-        except RayError as error:  # what the call was to read is gone with the worker that made it
-            raise FleetError(f"{self.what}: a value is lost: {_one_line(error)}; restart the run with --resume") from None
+        except RayError as error:  # its answer, or what it was to read, went down with a machine
+            raise self._died(f"a value is lost: {_one_line(error)}") from None
 
     def _died(self, why: str) -> WorkerDied:
         return WorkerDied(f"{self.what}: the worker died: {why}{tail(self.log)}", self.worker)
@@ -134,7 +134,7 @@ class RayFleet:
         names = ", ".join(p.what for p in pending)
         raise Overdue(f"{names}: none answered within {limit:.0f} s; if the work is that long, raise cluster.call_deadline_s")
 
-    def wait_some(self, pending: Sequence[Pending], timeout_s: float | None = None) -> list[Pending]:
+    def wait_some(self, pending: Collection[Pending], timeout_s: float | None = None) -> list[Pending]:
         end = time.monotonic() + (self._cluster.call_deadline_s if timeout_s is None else timeout_s)
         while True:
             finished = _finished(pending)
@@ -162,12 +162,12 @@ class RayFleet:
             self._started = False
 
 
-def _refs(pending: Sequence[Pending]) -> list[ray.ObjectRef]:
+def _refs(pending: Collection[Pending]) -> list[ray.ObjectRef]:
     """What there is to wait for; calls of a Kept worker may wait for the same one."""
     return list(dict.fromkeys(p.ref for p in pending if p.ref is not None))
 
 
-def _finished(pending: Sequence[Pending]) -> list[Pending]:
+def _finished(pending: Collection[Pending]) -> list[Pending]:
     refs = _refs(pending)
     ready = set(ray.wait(refs, num_returns=len(refs), timeout=0)[0]) if refs else set()
     return [p for p in pending if p.ref is None or (p.ref in ready and p.done)]

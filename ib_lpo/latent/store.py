@@ -13,7 +13,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from pydantic import ValidationError
@@ -53,30 +53,75 @@ def save_latent(
 ) -> None:
     """Write both files. `networks`: the state of the Cvae; `manifest`: of the fit, whose policy and encoder they belong to; `report`: what
     the fit found, for readers."""
-    directory.mkdir(parents=True, exist_ok=True)
     tensors = {f"{_CVAE}{name}": tensor for name, tensor in networks.items()} | (
         {} if maps is None else {f"{MAPS}{name}": tensor for name, tensor in maps.state_dict().items()}
     )
     sizes = {field: getattr(shape, field) for field in shape.__slots__}
     encoder = manifest.latent.encoder.model_dump(mode="json")
     facts = {"cvae": sizes, "encoder": encoder, "maps": None if maps is None else _sizes(maps.shape), "weights": identities(manifest)}
+    try:
+        _write(directory, tensors, facts | {"report": report})
+    except (OSError, SafetensorError) as error:  # safetensors' own for a full disk
+        raise UserError(f"{directory}: the latent cannot be written ({error}); make room there") from None
+
+
+def _write(directory: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
     partial = directory / f".{_TENSORS}.partial"
     save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial)
     with partial.open("rb") as written:
         os.fsync(written.fileno())
     (directory / _FACTS).unlink(missing_ok=True)
     partial.replace(directory / _TENSORS)
-    replace_text(directory / _FACTS, json.dumps(facts | {"report": report}, indent=1))
+    replace_text(directory / _FACTS, json.dumps(facts, indent=1))
 
 
-def copy_latent(source: Path, directory: Path) -> None:
-    """Copy both files into a new directory. Raises UserError without a fitted latent in `source`."""
-    directory.mkdir(parents=True)
+class KeptLatent(NamedTuple):
+    """A directory with the latent of one run, which nobody fits anew, and the SHA-256 of its tensors."""
+
+    directory: Path
+    digest: str
+
+    def copy_to(self, directory: Path) -> None:
+        """Copy both files into a directory that is not there yet. Raises OSError when it cannot be written, and UserError without a fitted
+        latent, and for one of another digest."""
+        directory.mkdir(parents=True)
+        for name in (_FACTS, _TENSORS):  # a fit that ends meanwhile replaces the tensors first: facts of another one come with its tensors
+            try:
+                source = (self.directory / name).open("rb")
+            except OSError as error:
+                raise _unusable(self.directory, error) from None
+            with source, (directory / name).open("wb") as copy:
+                shutil.copyfileobj(source, copy)
+        if file_digest(directory / _TENSORS) != self.digest:
+            raise UserError(f"{self.directory}: its latent was replaced while it was in use; put the former one back, or use --fresh")
+
+
+def keep_latent(manifest: Manifest, directory: Path, digest: str | None) -> KeptLatent | None:
+    """The run's own copy, in `directory`, of the trained latent that the manifest uses, whose `latent_digest` is `digest`; None without
+    one. Raises UserError, also when another one is there by now."""
+    if digest is None:
+        return None
+    kept = KeptLatent(directory, digest)
+    if _holds(kept):
+        return kept
+    partial = directory.with_name(f".{directory.name}.partial")
     try:
-        for name in (_TENSORS, _FACTS):
-            shutil.copyfile(source / name, directory / name)
+        for left in (partial, directory):
+            shutil.rmtree(left, ignore_errors=True)
+        KeptLatent(manifest.latent.weights, digest).copy_to(partial)
+        partial.rename(directory)
     except OSError as error:
-        raise _unusable(source, error) from None
+        raise UserError(f"{directory}: cannot be written ({error}); make room there, or set runs_dir to a disk that has some") from None
+    return kept
+
+
+def _holds(kept: KeptLatent) -> bool:
+    """Whether it was copied before."""
+    try:
+        return (kept.directory / _FACTS).exists() and file_digest(kept.directory / _TENSORS) == kept.digest
+    except OSError:
+        return False
 
 
 def load_cvae(manifest: Manifest) -> tuple[CvaeShape, dict[str, Tensor]]:

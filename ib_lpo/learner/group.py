@@ -10,7 +10,7 @@ from typing import Any
 
 from ib_lpo.checkpoints.learner_state import write_index
 from ib_lpo.fleet.base import Worker, WorkerDied, successor
-from ib_lpo.fleet.loop import EventLoop
+from ib_lpo.fleet.loop import EventLoop, Limit
 from ib_lpo.learner.batch import Planting, sequences
 from ib_lpo.learner.packing import mini_batches, pack, packing_metrics
 from ib_lpo.learner.rank import LearnerRank, environment
@@ -36,9 +36,9 @@ class LearnerGroup:
 
     def start(self) -> None:
         """Let the ranks find one another and load the model. Raises LearnerLost, and UserError for a model that cannot be loaded."""
-        limit = self._manifest.cluster.start_deadline_s
+        limit = Limit(self._manifest.cluster.start_deadline_s, "cluster.start_deadline_s")
         host, port = self._gather([self._ranks[0].call("endpoint")], "endpoint", limit)[0]
-        self._all("connect", host, port, deadline_s=limit)
+        self._all("connect", host, port, limit=limit)
 
     def restart(self) -> None:
         """A new group in the place of one that was lost."""
@@ -92,16 +92,16 @@ class LearnerGroup:
             for rank in range(self._world)
         ]
 
-    def _all(self, method: str, *args: Any, deadline_s: float | None = None) -> list[Any]:
-        return self._each(method, [args] * self._world, deadline_s)
+    def _all(self, method: str, *args: Any, limit: Limit | None = None) -> list[Any]:
+        return self._each(method, [args] * self._world, limit)
 
-    def _each(self, method: str, arguments: list[tuple[Any, ...]], deadline_s: float | None = None) -> list[Any]:
+    def _each(self, method: str, arguments: list[tuple[Any, ...]], limit: Limit | None = None) -> list[Any]:
         pending = [rank.call(method, *args) for rank, args in zip(self._ranks, arguments, strict=True)]
-        return self._gather(pending, method, deadline_s)
+        return self._gather(pending, method, limit)
 
-    def _gather(self, pending: list, method: str, deadline_s: float | None) -> list[Any]:
+    def _gather(self, pending: list, method: str, limit: Limit | None) -> list[Any]:
         try:
-            return self._loop.gather(pending, f"learner.{method}", deadline_s)
+            return self._loop.gather(pending, f"learner.{method}", limit)
         except WorkerDied as died:
             if died.worker in {rank.name for rank in self._ranks}:
                 raise LearnerLost(str(died), died.worker) from None

@@ -20,7 +20,7 @@ FLEET = (
     Metric(
         name="memory/driver_gb",
         unit="GB",
-        meaning="largest resident memory of the driver's process so far, in 1e9 bytes",
+        meaning="resident memory of the driver's process at the end of the step, in 1e9 bytes: it holds the rollout trees that grow",
         source="assembly.py",
         total="max",
     ),

@@ -2,7 +2,7 @@
 
 from ib_lpo.metrics.metric import Metric
 
-_PUBLISH, _TRACKING = "weights/publish.py", "tracking/tracker.py"
+_PUBLISH, _TRACKING = "weights/delivery.py", "tracking/tracker.py"
 _OUTBOX = "weights/outbox.py"
 _SHELF = "checkpoints/shelf.py"
 
@@ -24,7 +24,8 @@ SYSTEM = (
     Metric(
         name="publish/syncs",
         unit="count",
-        meaning="publishes whose fingerprints every receiver returned unchanged",
+        meaning="publishes whose fingerprints every receiver in service returned unchanged; with max_staleness > 0 this and all of "
+        "publish/ is of the publish before, which ended during the step, and 0 in step 0",
         source=_PUBLISH,
         total="sum",
     ),
@@ -45,7 +46,7 @@ SYSTEM = (
         source=_PUBLISH,
         total="sum",
     ),
-    Metric(name="publish/rpcs", unit="count", meaning="calls per receiver", source=_PUBLISH),
+    Metric(name="publish/rpcs", unit="count", meaning="most calls that one receiver needed; 2 unless it had to try again", source=_PUBLISH),
     Metric(
         name="publish/no_room",
         unit="count",

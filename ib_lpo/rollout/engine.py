@@ -48,9 +48,10 @@ def engine_env(device: str) -> dict[str, str]:
 class RolloutEngine:
     """Runs inside one worker; `index` is its number in the fleet."""
 
-    def __init__(self, manifest: Manifest, index: int, device: str):
+    def __init__(self, manifest: Manifest, index: int, device: str, name: str | None = None):
+        """`name`: its worker's, by default that of the first engine of this number."""
         os.environ.update(engine_env(device))
-        self._name = f"engine-{index}"
+        self._name = f"engine-{index}" if name is None else name
         self._rollout = manifest.rollout
         self._max_tokens = engine_tokens(manifest)
         config = load_config(manifest.model)
@@ -167,7 +168,7 @@ class RolloutEngine:
 
     def place(self) -> Place:
         """Where it is; decides how weights reach it."""
-        return here(self._device)
+        return here(self._device, self._name)
 
     def stage(self, parcel: Parcel) -> None:
         """Make sure that all of `parcel` can be read here; goes on serving. Raises TransferError, RuntimeError when unfit."""

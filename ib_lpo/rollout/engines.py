@@ -7,7 +7,8 @@
 Everything happens in handlers of the driver's event loop. Calls on an engine run in the order in which they were made, so a publish stands
 between two calls of `advance` without anybody waiting. Invariants
 * An engine is in service exactly while it is HEALTHY; it becomes so only by committing the published version, verified.
-* A version is committed by nobody before everybody in the round has staged it. One round at a time.
+* A version is committed by nobody before everybody in the round has staged it, and whoever else is to have it (`proceed`). One round at a
+  time.
 * A request of a dead engine is issued again, with its seed, to another one.
 """
 
@@ -24,11 +25,12 @@ from ib_lpo.rollout.busy import BusyTime
 from ib_lpo.rollout.engine import RolloutEngine, engine_env
 from ib_lpo.rollout.pool import Group, Pool
 from ib_lpo.rollout.request import Generation, GenerationRequest
+from ib_lpo.weights.delivery import Delivery, PublishError
 from ib_lpo.weights.parcel import Parcel, Receipt, TransferError
 from ib_lpo.weights.place import Place
-from ib_lpo.weights.publish import PublishError, check_receipt
 
 _REFUSALS = 3  # after which an engine is replaced
+_SUSPICIONS = 3  # the same
 _ANSWERING = (EngineState.HEALTHY, EngineState.STALE)
 Listener = Callable[[int, list[tuple[Group, Generation]]], None]
 
@@ -42,16 +44,21 @@ class _Member:
     health: Health
     place: Place | None = None  # known once it has started
     refusals: int = 0  # versions in a row that it could not read
+    suspicions: int = 0  # in a row, without a version taken between them
 
 
 @dataclass(slots=True)
 class _Round:
     """A version on its way to some members."""
 
-    parcel: Parcel
+    delivery: Delivery
     waiting: set[_Member]  # for their answer to this phase
     passed: list[_Member] = field(default_factory=list)  # of this phase
     committing: bool = False
+
+    @property
+    def parcel(self) -> Parcel:
+        return self.delivery.parcel
 
 
 class Engines:
@@ -76,13 +83,12 @@ class Engines:
         self._births = [0] * count
         self._stale: set[_Member] = set()
         self._round: _Round | None = None
-        self._parcel: Parcel | None = None
-        self._unreadable = False  # the parcel, for somebody at least
+        self._delivery: Delivery | None = None  # published last
+        self._unreadable = False  # what it delivers, for somebody at least
         self._restarts = 0
         self._epoch = 0
         self._busy = BusyTime(count)
         self.version: int | None = None  # committed by everybody in service
-        self.receipts: list[Receipt] = []  # for the version published last, so far
         self._members = [self._born(i) for i in range(count)]
         loop.every_tick(self._look)
 
@@ -123,17 +129,22 @@ class Engines:
         """The group sends nothing more."""
         self._pool.forget(group)
 
-    def publish(self, parcel: Parcel) -> None:
-        """Send a version to everybody who is alive, as soon as nothing else is on its way, and return. It is served once `publishing` is
-        over, and `on_version` heard of it."""
-        self._parcel, self.receipts = parcel, []
+    def publish(self, delivery: Delivery) -> None:
+        """Send a version to everybody who is alive, as soon as nothing else is on its way, and return. It is served once `delivery` is
+        over, and `on_version` heard of it; one that is `held` is staged, and not committed before `proceed`."""
+        self._delivery = delivery
         if self._round is None:
-            self._begin(parcel, self._answering())
+            self._begin(delivery, self._answering())
+
+    def proceed(self, delivery: Delivery) -> None:
+        """All others have staged the version too."""
+        delivery.held = False
+        self._go_on()
 
     @property
     def publishing(self) -> bool:
         """Whether a version is on its way, or about to be."""
-        return self._round is not None or (self._parcel is not None and self._parcel.version != self.version)
+        return self._round is not None or (self._delivery is not None and not self._delivery.over)
 
     def empty_caches(self) -> None:
         """Empty the prefix caches, unless something is being generated."""
@@ -144,7 +155,7 @@ class Engines:
         """Drop all requests; what is still under way is not heard of any more."""
         self._pool.abandon()
         self._epoch += 1
-        self._round = self._parcel = self.version = None
+        self._round = self._delivery = self.version = None
         for member in self._members:
             member.health.withdrawn()
             self._pool.leave(member.index)
@@ -156,7 +167,7 @@ class Engines:
 
     def metrics(self) -> dict[str, float]:
         """Since the last call: `idle/engines`, share of engine time without a call; and counts of the run so far."""
-        serving = sum(member.health.state is EngineState.HEALTHY for member in self._members)
+        serving = sum(member.health.serves for member in self._members)
         return {
             "idle/engines": self._busy.idle_share(self._loop.now()),
             "fleet/engines_serving": float(serving),
@@ -171,7 +182,7 @@ class Engines:
         c, name = self._cluster, successor(f"engine-{index}", birth)
         gpus = c.engine_gpus * (self._device == "cuda")
         where = {"cpus": c.engine_cpus, "gpus": gpus, "env": engine_env(self._device)}
-        return self._loop.fleet.spawn(RolloutEngine, self._manifest, index, self._device, name=name, **where)
+        return self._loop.fleet.spawn(RolloutEngine, self._manifest, index, self._device, name, name=name, **where)
 
     def _born(self, index: int) -> _Member:
         worker = self._make(index, self._births[index])
@@ -245,13 +256,23 @@ class Engines:
         """Judge by the clock who is late."""
         now = self._loop.now()
         for member in list(self._members):
-            state = member.health.tick(now)
+            before, state = member.health.state, member.health.tick(now)
             if state is EngineState.DEAD:
                 self._lost(member, f"{member.worker.name}: has not answered for {self._cluster.dead_after_s:.0f} s (cluster.dead_after_s)")
-            elif state is EngineState.SUSPECT:
-                self._stale.discard(member)
-                self._pool.leave(member.index)
-                self._leave_round(member)
+            elif state is EngineState.SUSPECT and state is not before:
+                self._suspected(member)
+
+    def _suspected(self, member: _Member) -> None:
+        """Let nothing wait for a member, nor fit it anew for ever."""
+        member.suspicions += 1
+        if member.suspicions > _SUSPICIONS:
+            late = f"has not answered for {self._cluster.suspect_after_s:.0f} s (cluster.suspect_after_s)"
+            self._lost(member, f"{member.worker.name}: {late} {member.suspicions} times without taking a version in between")
+            return
+        self._stale.discard(member)
+        self._pool.leave(member.index)
+        self._busy.end(member.index, self._loop.now())
+        self._leave_round(member)
 
     # Generating
 
@@ -281,8 +302,7 @@ class Engines:
 
     @property
     def _refittable(self) -> bool:
-        parcel = self._parcel
-        return parcel is not None and parcel.retained and not self._unreadable and self.version == parcel.version
+        return self._delivery is not None and self._delivery.over and not self._unreadable
 
     def _answering(self) -> list[_Member]:
         return [member for member in self._members if member.health.state in _ANSWERING]
@@ -290,13 +310,18 @@ class Engines:
     def _refit(self) -> None:
         """Bring those who are STALE up to the present version, unless a version is on its way."""
         if self._stale and self._round is None and self._refittable:
-            self._begin(self._parcel, sorted(self._stale, key=lambda member: member.index))
+            refit = Delivery(self._delivery.parcel, self._loop.now())
+            self._begin(refit, sorted(self._stale, key=lambda member: member.index))
 
-    def _begin(self, parcel: Parcel, members: list[_Member]) -> None:
-        self._round, self._unreadable = _Round(parcel, set(members)), False
+    def _begin(self, delivery: Delivery, members: list[_Member]) -> None:
+        self._round, self._unreadable = _Round(delivery, set(members)), False
         for member in members:
-            self._call(member, partial(self._staged, member, self._round), "stage", parcel)
+            self._transfer(member, self._round, self._staged, "stage", delivery.parcel)
         self._go_on()
+
+    def _transfer(self, member: _Member, round_: _Round, then: Callable[..., None], method: str, what: Parcel | int) -> None:
+        round_.delivery.calls[member.worker.name] += 1
+        self._call(member, partial(then, member, round_), method, what)
 
     def _staged(self, member: _Member, round_: _Round, nothing: None) -> None:
         if round_ is self._round and member in round_.waiting and not round_.committing:
@@ -306,14 +331,13 @@ class Engines:
         if round_ is not self._round or member not in round_.waiting:
             return
         try:
-            check_receipt(receipt, round_.parcel)
+            round_.delivery.received(member.worker.name, receipt, self._loop.now())
         except PublishError as error:
             self._lost(member, str(error))
             return
-        self.receipts.append(receipt)
         if member.health.version is None and self._births[member.index] > 1:
             say(f"{member.worker.name} serves version {receipt.version}")
-        member.refusals = 0
+        member.refusals = member.suspicions = 0
         if member.health.state is EngineState.STALE:  # or it has the version already, which was sent once more for others
             member.health.refitted(round_.parcel.version)
         self._stale.discard(member)
@@ -338,16 +362,24 @@ class Engines:
         if round_ is None or round_.waiting:
             return
         if not round_.committing:
+            if round_.delivery.held:
+                return
             self._commit(round_)
         if not round_.waiting:
-            self._round = None
-            self.version = round_.parcel.version
-            if self._parcel is round_.parcel:
-                self._refit()
-            else:
-                self._begin(self._parcel, self._answering())
-            self._dispatch()
-            self.on_version(self.version)
+            self._finish(round_)
+
+    def _finish(self, round_: _Round) -> None:
+        """Everybody who is left has committed the version."""
+        self._round = None
+        self.version = round_.parcel.version
+        round_.delivery.serving |= {member.worker.name for member in self._members if member.health.serves}
+        round_.delivery.over = True
+        if self._delivery.over:
+            self._refit()
+        else:
+            self._begin(self._delivery, self._answering())
+        self._dispatch()
+        self.on_version(self.version)
 
     def _commit(self, round_: _Round) -> None:
         """Everybody has staged the version: from here on it is the current one, and who does not hold it does not serve."""
@@ -360,4 +392,4 @@ class Engines:
                 if member.health.state is EngineState.STALE:
                     self._stale.add(member)
         for member in round_.waiting:
-            self._call(member, partial(self._committed, member, round_), "commit", version)
+            self._transfer(member, round_, self._committed, "commit", version)

@@ -43,6 +43,7 @@ class Pool:
         self._home: dict[Group, int | None] = {}  # None: waits for an engine in service
         self._group_of: dict[str, Group] = {}
         self._homeless: dict[Group, list[GenerationRequest]] = {}
+        self._holds: dict[Group, list[tuple[int, _Seat]]] = {}  # open ones, with the seats that they hold
         self._touched: set[int] = set()  # engines whose next call may have become due
         self.reissued = 0
 
@@ -63,10 +64,6 @@ class Pool:
     def working(self, engine: int) -> bool:
         """Whether a call of the engine is under way."""
         return self._seats[engine].calls > 0
-
-    def home(self, group: Group) -> int | None:
-        """The engine of a group; None while no engine is in service."""
-        return self._home[group]
 
     def enter(self, engine: int) -> None:
         """The engine serves from now on."""
@@ -107,15 +104,18 @@ class Pool:
         """With a depth of 1: no call of the group's engine until `release`; what the group sends belongs into the next one."""
         if (home := self._home[group]) is not None:
             self._seats[home].holds += 1
+            self._holds.setdefault(group, []).append((home, self._seats[home]))
 
     def release(self, group: Group) -> None:
-        """The end of a `hold`. The engine may be another one by now, which nobody holds."""
-        if (home := self._home[group]) is not None:
-            self._seats[home].holds = max(0, self._seats[home].holds - 1)
-            self._touched.add(home)
+        """The end of a `hold`, of the engine that was held: the group's may be another one by now."""
+        if holds := self._holds.get(group):
+            engine, seat = holds.pop(0)
+            seat.holds -= 1
+            self._touched.add(engine)
 
     def forget(self, group: Group) -> None:
-        """The group sends nothing more. Raises ValueError while it has requests."""
+        """The group sends nothing more, and has got all that it asked for."""
+        self._holds.pop(group, None)
         home = self._home.pop(group)
         if home is not None:
             self._seats[home].groups.discard(group)
@@ -141,6 +141,7 @@ class Pool:
         self._home.clear()
         self._group_of.clear()
         self._homeless.clear()
+        self._holds.clear()
         for seat in self._seats:
             seat.inbox, seat.held, seat.groups, seat.holds = [], {}, set(), 0
 

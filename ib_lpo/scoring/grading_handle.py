@@ -28,8 +28,8 @@ class VerifierError(UserError):
     """Grading processes cannot be started or ended."""
 
 
-class Stillborn(VerifierError):
-    """A grading process ended before it was ready: it was killed, or cannot be started here at all."""
+class Stillborn(Exception):
+    """A grading process ended before it was ready: it was killed, or cannot be started on this machine at all."""
 
 
 class ProcessDied(Exception):
@@ -88,7 +88,7 @@ class GradingProcess:
     def collect(self) -> Reply | None:
         """Read the waiting message: a reply, or None for the ready message.
 
-        Raises ProcessDied; VerifierError, or RewardNotFound for a reward that cannot be used, if it never got ready.
+        Raises ProcessDied; Stillborn or VerifierError, or RewardNotFound for a reward that cannot be used, if it never got ready.
         """
         try:
             message = self.connection.recv_bytes(maxlength=MAX_MESSAGE)

@@ -1,14 +1,12 @@
 """The programme of one grading process: reads items from a socket, answers one at a time, dies with its parent.
 
 It is started as a fresh interpreter, so it holds neither torch nor the caller's `__main__`, unless a plugged-in reward imports them. It
-dies when the parent does, however that ends: the kernel kills it (PR_SET_PDEATHSIG), and a closed socket ends its loop. It bounds its
+dies when the parent does, however that ends: the kernel kills it (parent.py), and a closed socket ends its loop. It bounds its
 own address space; math-verify swallows MemoryError as "not equal", so less than full reward reached while memory ran high is
 UNVERIFIABLE.
 """
 
-import ctypes
 import logging
-import os
 import resource
 import signal
 import sys
@@ -16,6 +14,7 @@ import traceback
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from ib_lpo.parent import die_with
 from ib_lpo.scoring.grades import CORRECT, Cause, Grade, unverifiable
 from ib_lpo.scoring.grading import Judge
 from ib_lpo.scoring.rewards.find import RewardNotFound, load
@@ -23,7 +22,6 @@ from ib_lpo.tree import Verdict
 
 READY, FAILED = b"ready", b"failed "
 MAX_MESSAGE = 4096  # bytes of a message to the parent
-_PR_SET_PDEATHSIG = 1
 _RECURSION_LIMIT = 20_000  # frames; what the bounds of answers/bounds.py let through stays far below
 _STRAINED = 0.5  # share of the room above which a WRONG may be a swallowed MemoryError: allocations grow by doubling
 
@@ -34,7 +32,7 @@ def main(fd: int, parent: int, memory_mb: int, reward: str) -> None:
     First comes b"ready", or b"failed ..." and the end. A request is ("grade", response, gold) or ("gold", gold, ""), a reply is
     b"verdict cause reward retire", with - for what is absent.
     """
-    _die_with(parent)
+    die_with(parent, signal.SIGKILL)
     sys.setrecursionlimit(_RECURSION_LIMIT)
     logging.getLogger("math_verify").setLevel(logging.ERROR)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -99,13 +97,6 @@ def _peak_bytes() -> int:
         return 0
     line = next(line for line in status.read_text().splitlines() if line.startswith("VmPeak:"))
     return int(line.split()[1]) << 10
-
-
-def _die_with(parent: int) -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the request took effect
-        raise SystemExit("the verifier that started this grading process is gone")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The trees of a step, shared out among the scorers and read by all of them at once."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from ib_lpo.dealing import longest_first
 from ib_lpo.fleet.base import Worker
@@ -10,19 +11,23 @@ from ib_lpo.scoring.config import IbConfig
 from ib_lpo.scoring.forward import Cost
 from ib_lpo.scoring.reading import Reading, read
 from ib_lpo.tree import RolloutTree
+from ib_lpo.weights.again import persist
 
 
 def read_trees(
     scorers: Sequence[Worker], trees: list[RolloutTree], ib: IbConfig, decode: Decode, loop: EventLoop
 ) -> tuple[list[dict[str, Reading]], Cost]:
-    """What `IBScorer.score` returns, for all trees in order. Without scorers the estimator must need no pass."""
+    """What `IBScorer.score` returns, for all trees in order. Without scorers the estimator must need no pass.
+
+    Raises NeverArrived, a TransferError, when the replacement of a scorer cannot read the present version.
+    """
     if not scorers:
         return read(trees, ib, decode, lambda paths: []), Cost(0, 0)
     shares = longest_first([_tokens(tree) for tree in trees], len(scorers))
-    pending = [scorer.call("score", [trees[i] for i in share]) for scorer, share in zip(scorers, shares, strict=True)]
+    calls = [partial(scorer.call, "score", [trees[i] for i in share]) for scorer, share in zip(scorers, shares, strict=True)]
     readings: list[dict[str, Reading]] = [{} for _ in trees]
     costs = []
-    for share, (of_share, cost) in zip(shares, loop.gather(pending, "the scores"), strict=True):
+    for share, (of_share, cost) in zip(shares, persist(loop, calls, "the scores"), strict=True):
         costs.append(cost)
         for i, of_tree in zip(share, of_share, strict=True):
             readings[i] = of_tree

@@ -36,7 +36,7 @@ class IBScorer:
         self._decode = text_decoder(tokenizer)
         model = load_policy(source, dtype=dtype, device=device)
         install(model, None)
-        self._device = device
+        self._device, self._name = device, name
         self._copy = ModelCopy(model, name=name, frozen=self._ib.scorer == "reference", config=manifest.weights)
 
     def ready(self) -> None:
@@ -44,7 +44,7 @@ class IBScorer:
 
     def place(self) -> Place:
         """Where it is; decides how weights reach it."""
-        return here(self._device)
+        return here(self._device, self._name)
 
     def stage(self, parcel: Parcel) -> None:
         """Make sure that all of `parcel` can be read here; the old version is scored with until `commit`. Raises TransferError."""

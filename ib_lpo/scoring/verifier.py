@@ -45,12 +45,12 @@ class Verifier:
         return [process.pid for process in self._processes]
 
     def ready(self) -> None:
-        """Return once every grading process can take an item. Raises VerifierError or RewardNotFound when one cannot."""
+        """Return once every grading process can take an item. Raises Stillborn, VerifierError or RewardNotFound when one cannot."""
         while not all(process.ready for process in self._processes):
             self._collect([])
 
     def grade(self, items: list[tuple[str, str]]) -> list[Grade]:
-        """Grades of (response text, gold answer) pairs, in order. Raises VerifierError when no process can be started."""
+        """Grades of (response text, gold answer) pairs, in order. Raises Stillborn or VerifierError when no process can be started."""
         grades = self._run([("grade", response, gold) for response, gold in items])
         self._counts.update(grade.cause or grade.verdict for grade in grades)
         return grades

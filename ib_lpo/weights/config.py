@@ -21,5 +21,5 @@ class WeightsConfig(Section):
     staging_gb: float = Field(32.0, gt=0.0)
     """GB that the versions under way may take on learner rank 0: host memory, under `ipc` GPU memory. Two versions are held, so that a
     replaced engine can be served while the next is sent."""
-    deadline_s: float = Field(120.0, gt=0.0)
-    """Seconds that a receiver may wait for a version's bytes."""
+    deadline_s: float = Field(60.0, gt=0.0)
+    """Seconds that a receiver may wait for a version's bytes, all of them together. Below cluster.suspect_after_s."""

@@ -16,25 +16,30 @@ from ib_lpo.weights.config import WeightsConfig
 from ib_lpo.weights.fingerprint import fingerprint
 from ib_lpo.weights.parcel import Parcel, plan
 from ib_lpo.weights.place import Place, Route, available_bytes, here
+from ib_lpo.weights.staging import VERSIONS_HELD, require_room
 from ib_lpo.weights.transports import TRANSPORTS, Outlet
-
-VERSIONS_HELD = 2
 
 
 class Outbox:
-    """Sends versions of one policy. `shapes` are all its tensors, in the order in which `send` will get them."""
+    """Sends versions of one policy, at most `versions` of them held at a time. `shapes` are all its tensors, in the order in which `send`
+    will get them."""
 
-    def __init__(self, shapes: Iterable[tuple[str, tuple[int, ...]]], *, dtype: torch.dtype, config: WeightsConfig, device: str):
+    def __init__(
+        self,
+        shapes: Iterable[tuple[str, tuple[int, ...]]],
+        *,
+        dtype: torch.dtype,
+        config: WeightsConfig,
+        device: str,
+        versions: int = VERSIONS_HELD,
+    ):
+        """Raises UserError when they are more than `weights.staging_gb`."""
         self._config, self._device = config, device
         self._layout = plan(shapes, dtype, int(config.bucket_mb * 1e6))
-        self._outlets: dict[str, Outlet] = {}  # one, unless the receivers moved
-        held = VERSIONS_HELD * self._layout.nbytes
-        if held > config.staging_gb * 1e9:
-            raise UserError(
-                f"weights.staging_gb={config.staging_gb:g}: {VERSIONS_HELD} versions of the policy in {str(dtype).removeprefix('torch.')} "
-                f"take {held / 1e9:.1f} GB on learner rank 0; raise it to that"
-                + (", or halve them by weights.dtype: bfloat16" if dtype == torch.float32 else "")
-            )
+        self._outlets: dict[str, Outlet] = {}  # by transport
+        self._before: str | None = None  # the transport of the version sent last
+        self._versions = versions
+        require_room(self._layout.nbytes, versions, dtype, config)
 
     def send(self, version: int, tensors: Iterable[tuple[str, Tensor]], route: Route) -> Parcel:
         """Stage `version` for the receivers of `route`. Raises UserError when `weights.transport` cannot reach them.
@@ -48,6 +53,8 @@ class Outbox:
         fingerprints: dict[str, int] = {}
         fill = partial(self._fill, iter(tensors), fingerprints)
         content = self._outlets[transport].write(version, self._layout, route, fill)
+        self._retire({transport, self._before})
+        self._before = transport
         sizes = {"bytes": self._layout.nbytes, "buckets": len(self._layout.buckets), "tensors": len(fingerprints)}
         counts |= {f"publish/{name}": float(size) for name, size in sizes.items()}
         return Parcel(
@@ -65,6 +72,11 @@ class Outbox:
             outlet.close()
         self._outlets = {}
 
+    def _retire(self, needed: set[str | None]) -> None:
+        """Close the outlets whose versions nobody may ask for any more."""
+        for name in self._outlets.keys() - needed:
+            self._outlets.pop(name).close()
+
     def _fill(self, stream: Iterator[tuple[str, Tensor]], fingerprints: dict[str, int], index: int, bucket: Tensor) -> None:
         for spec in self._layout.buckets[index]:
             name, tensor = next(stream, ("nothing", torch.empty(0)))
@@ -78,7 +90,7 @@ class Outbox:
         """The transport's name, and what is counted about the choice. Room is asked for once: after that it is taken."""
         sender = here(self._device)
         name = choose(self._config.transport, route, sender)
-        needed = 0 if name in self._outlets else VERSIONS_HELD * self._layout.nbytes
+        needed = 0 if name in self._outlets else self._versions * self._layout.nbytes
         crowded = self._config.transport == "auto" and name == "shm" and needed > available_bytes()
         return "object" if crowded else name, {"publish/no_room": float(crowded)}
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ib_lpo.fleet.base import DataFailure
+from ib_lpo.fleet.base import DataFailure, FleetError
 
 ALIGNMENT = 64  # bytes; a tensor's place in its bucket
 
@@ -21,6 +21,10 @@ class TransferError(DataFailure):
 
     The receiver is fit: it goes on with the version that it serves.
     """
+
+
+class NeverArrived(TransferError, FleetError):
+    """A receiver could not read a parcel however often it tried. The same run may succeed where it goes on: --resume."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,6 @@ class Parcel:
     content: Any  # the transport's own description of where the bytes are
     layout: Layout
     fingerprints: dict[str, int]  # checkpoint name -> weights.fingerprint of what was sent
-    retained: bool = True  # a receiver that was not there when it was sent can stage it
     metrics: dict[str, float] = field(default_factory=dict)  # `publish/...` of sending it
 
     @property

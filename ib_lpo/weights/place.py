@@ -10,18 +10,22 @@ from ib_lpo.fleet.base import Fleet, Worker
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One process. Two with the same `host` can open each other's memory; `gpu` is None where weights live in host memory."""
+    """One process. Two with the same `host` can open each other's memory; `gpu` is None where weights live in host memory.
+
+    `receiver` is the name by which a receiver's Inbox goes, whatever others call the receiver; a sender has none.
+    """
 
     host: str  # boot id and process namespace
     node: str  # host name, for messages
     pid: int
     gpu: str | None = None  # UUID
+    receiver: str = ""
 
 
-def here(device: str) -> Place:
+def here(device: str, receiver: str = "") -> Place:
     """The place of this process, whose weights are on `device` ("cpu" or "cuda")."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return Place(f"{boot}/{os.stat('/proc/self/ns/pid').st_ino}", socket.gethostname(), os.getpid(), _gpu(device))
+    return Place(f"{boot}/{os.stat('/proc/self/ns/pid').st_ino}", socket.gethostname(), os.getpid(), _gpu(device), receiver)
 
 
 def _gpu(device: str) -> str | None:
@@ -34,7 +38,7 @@ def _gpu(device: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Who is to receive, by name, and the fleet whose object store may carry it. Made anew whenever a receiver is replaced."""
+    """Who is to receive, by the name of its worker, and the fleet whose object store may carry it. Made anew for every publish."""
 
     places: dict[str, Place]
     fleet: Fleet

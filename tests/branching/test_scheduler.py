@@ -6,7 +6,8 @@ from ib_lpo.branching.scheduler import BranchScheduler, PlainSampling
 from ib_lpo.rollout.pool import Pool
 from ib_lpo.scoring.grades import CORRECT
 from ib_lpo.tree import Question
-from tests.rollout.simulated import Fault, Rig, parcel
+from ib_lpo.weights.parcel import TransferError
+from tests.rollout.simulated import Fault, Rig
 
 
 class Service:
@@ -43,7 +44,7 @@ class GrowingRig(Rig):
 
     def mend(self):
         self.mended += 1
-        self.publish(self.engines.version, retained=False)
+        self.publish(self.engines.version)
 
     def grow(self, step, count=6, batch=0):
         done = []
@@ -132,7 +133,7 @@ def test_plain_samples_are_of_exactly_the_version_that_was_asked_for():
     rig.publish(0)
     rig.grow(1)
     rig.wait(0.5)
-    rig.engines.publish(parcel(1))
+    rig.send(1)
     how = PlainSampling(purpose="held_out", samples=3, temperature=1.0, max_response_tokens=100)
     trees = rig.scheduler.sample(1, questions(5), how)
     assert {span.version for tree in trees for t in tree.trajectories for span in t.spans} == {1}
@@ -154,8 +155,8 @@ def test_engines_forget_plain_samples_unless_something_else_grows():
 
 
 def test_who_starves_is_sent_the_present_version_again():
-    rig = GrowingRig(1)
-    rig.publish(0, retained=False)
+    rig = GrowingRig(1, faults={("engine-0.1", "stage"): [Fault(error=TransferError("version 0 is gone"))]})
+    rig.publish(0)
     grown, _ = rig.grow(1)
     rig.wait(0.2)
     rig.workers["engine-0"].kill()

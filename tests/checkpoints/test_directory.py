@@ -1,12 +1,14 @@
 """A checkpoint is complete or invisible."""
 
 import shutil
+import subprocess
+import sys
 from itertools import count
 from pathlib import Path
 
 import pytest
 
-from ib_lpo.checkpoints import directory
+from ib_lpo.checkpoints import directory, durable
 from ib_lpo.checkpoints.directory import CheckpointError, complete, find, newest_complete, prune, set_later_aside, write_checkpoint
 
 
@@ -57,6 +59,41 @@ def test_a_directory_without_its_marker_does_not_count(tmp_path):
     assert newest_complete(tmp_path) == (first, {"step": 1})
     assert write_checkpoint(tmp_path, 2, fill, {"step": 2, "anew": 1}, keep=5) == second
     assert newest_complete(tmp_path) == (second, {"step": 2, "anew": 1})
+
+
+def test_a_step_that_was_killed_before_its_marker_is_cleared(tmp_path):
+    (write_checkpoint(tmp_path, 1, fill, {}, keep=5) / "complete").unlink()
+    (tmp_path / ".step-000001.deleted" / "left").mkdir(parents=True)
+    (tmp_path / "step-000009.1").mkdir()
+    write_checkpoint(tmp_path, 2, fill, {}, keep=5)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000002", "step-000009.1"], "what was set aside stays"
+
+
+def test_names_are_on_the_disk_before_what_counts_on_them(tmp_path, monkeypatch):
+    """The parents of a new directory; and that a checkpoint has lost its name, before its files go."""
+    done = []
+    for owner, name in ((durable, "sync"), (directory, "sync"), (shutil, "rmtree")):
+        original = getattr(owner, name)
+        monkeypatch.setattr(owner, name, lambda path, original=original, name=name, **kw: done.append((name, path)) or original(path, **kw))
+    root = tmp_path / "runs" / "r" / "checkpoints"
+    first = write_checkpoint(root, 1, fill, {}, keep=1)
+    assert {("sync", path) for path in (tmp_path, tmp_path / "runs", tmp_path / "runs" / "r")} <= set(done)
+    write_checkpoint(root, 2, fill, {}, keep=1)
+    gone = len(done) - 1 - done[::-1].index(("rmtree", root / f".{first.name}.deleted"))
+    assert done[gone - 1] == ("sync", root)
+
+
+def test_a_full_disk_under_safetensors_is_one_line(tmp_path):
+    """safetensors raises an error of its own, which is no OSError. In a process of its own, which may write 1 MB per file."""
+    script = (
+        "import resource, signal, sys, numpy\nfrom pathlib import Path\nfrom safetensors.numpy import save_file\n"
+        "from ib_lpo.checkpoints.directory import CheckpointError, write_checkpoint\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\nresource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))\n"
+        "save = lambda path: save_file({'x': numpy.zeros(1 << 20)}, path / 'fit.safetensors')\n"
+        "try:\n    write_checkpoint(Path(sys.argv[1]), 1, save, {}, keep=1)\nexcept CheckpointError as error:\n    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True, timeout=120, check=True)
+    assert "step-000001: cannot be written (" in done.stdout and "make room there" in done.stdout
 
 
 def test_a_deletion_that_was_killed_leaves_nothing_that_counts(tmp_path, monkeypatch):

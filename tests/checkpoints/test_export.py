@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
 
@@ -112,6 +113,8 @@ def test_another_type_in_shards_from_a_copy_far_from_its_run(run, tmp_path, monk
     assert stored.keys() == {name for name in run.published if not name.startswith("maps.")}
     assert all(torch.equal(tensor, run.published[name].bfloat16()) for name, tensor in stored.items())
     assert {path.name for path in tmp_path.iterdir()} == {"copy", "model"}
+    os.umask(mask := os.umask(0))
+    assert {path.stat().st_mode & 0o777 for path in out.rglob("*") if path.is_file()} == {0o666 & ~mask}
 
 
 def test_what_cannot_be_exported_is_one_line_and_leaves_nothing(run, tmp_path):
@@ -129,6 +132,28 @@ def test_what_cannot_be_exported_is_one_line_and_leaves_nothing(run, tmp_path):
         *progress, told = result.stderr.strip().splitlines()
         assert result.exit_code == 2 and complaint in told and all("Loading weights" in line for line in progress if line.strip())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broken", "empty", "there"]
+
+
+@pytest.mark.parametrize("error", [SafetensorError("Error while serializing: I/O error: No space left on device"), OSError(28, "No space")])
+def test_a_full_disk_is_one_line_and_leaves_nothing(run, tmp_path, monkeypatch, error):
+    def full(*_):
+        raise error
+
+    monkeypatch.setattr(exporting, "_save_latent", full)
+    with pytest.raises(UserError, match=r"new: cannot be written \(.*No space.*\); make room there"):
+        export(run.checkpoint, tmp_path / "new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_code_of_a_model_is_run_only_when_it_is_trusted(run, tmp_path):
+    copy = shutil.copytree(run.checkpoint, tmp_path / "copy")
+    model = run.manifest.model.model_copy(update={"trust_remote_code": True})
+    (copy / "manifest.yaml").write_text(dump(run.manifest.model_copy(update={"model": model})))
+    result = CliRunner().invoke(app, ["export", str(copy), str(tmp_path / "new")])
+    assert result.exit_code == 2 and "model.trust_remote_code=true" in result.stderr and "give --trust-remote-code" in result.stderr
+    assert not (tmp_path / "new").exists() and "is run, with all" not in result.stdout
+    result = CliRunner().invoke(app, ["export", str(copy), str(tmp_path / "new"), "--trust-remote-code"])
+    assert result.exit_code == 0 and (tmp_path / "new" / "config.json").exists() and "is run, with all" in result.stdout
 
 
 def test_the_best_checkpoint_of_a_run(run, tmp_path):

@@ -103,6 +103,25 @@ def test_a_damaged_or_foreign_index_is_one_line(written, tmp_path, text, complai
     assert complaint in str(refused.value) and "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "kinds", "told"),
+    [
+        ("a", [], "has nothing of a instead of exp_avg, exp_avg_sq, weights"),
+        ("a", [WEIGHTS], "has weights of a instead of exp_avg, exp_avg_sq, weights"),
+        ("a", MOMENTS, "has exp_avg, exp_avg_sq of a"),
+        ("frozen", [], "has nothing of frozen instead of weights"),
+    ],
+)
+def test_an_index_without_some_kind_of_tensor_is_refused(written, tmp_path, name, kinds, told):
+    index = copied(written, tmp_path) / "learner.json"
+    facts = json.loads(index.read_text())
+    fingerprints = facts["parameters"][name]["fingerprints"]
+    facts["parameters"][name]["fingerprints"] = {kind: fingerprints[kind] for kind in kinds}
+    index.write_text(json.dumps(facts))
+    with pytest.raises(CheckpointError, match=rf"learner\.json: damaged, {told}.*; use another checkpoint$"):
+        LearnerState(index.parent)
+
+
 @given(st.integers(1, 40), st.integers(1, 7))
 def test_slices_of_all_ranks_are_the_tensor_and_zeros(numel, world):
     whole = torch.arange(1, numel + 1)

@@ -1,7 +1,9 @@
 """Uploads: in the background, one at a time, the newest next, no failure silent."""
 
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -64,7 +66,9 @@ def test_one_at_a_time_and_the_newest_next(tmp_path):
     ("line", "complaint"),
     [
         (command("import sys; sys.exit('no room\\nthere')"), "ended with code 1: no room there"),
-        ("/no/such/command {path}", "could not be started"),
+        (command("import sys; sys.exit('hf_' + 'a1B2' * 200 + 'end')"), "ended with code 1: ***"),
+        (command("import os; os.kill(os.getpid(), 9)"), "ended with code 137"),
+        ("/no/such/command {path}", "ended with code 127: it could not be started ([Errno 2] No such file or directory"),
     ],
 )
 def test_a_failure_is_counted_and_told_with_what_the_command_said(tmp_path, capsys, line, complaint):
@@ -76,6 +80,52 @@ def test_a_failure_is_counted_and_told_with_what_the_command_said(tmp_path, caps
     told = " ".join(capsys.readouterr().out.split())
     assert f"checkpoint.upload: the command for step 3 {complaint}" in told
     assert not (path / "uploaded").exists()
+
+
+def test_an_upload_that_cannot_be_recorded_is_a_failure(tmp_path, capsys):
+    (path,) = places(tmp_path, 1)
+    uploader = Uploader(command("import os, sys; os.rmdir(sys.argv[1])"), name="r", deadline_s=30)
+    uploader.submit(path, 3)
+    uploader.close()
+    assert (uploader.uploads, uploader.failures) == (0, 1)
+    assert "step 3 ended well, which cannot be recorded ([Errno 2] No such file or directory" in " ".join(capsys.readouterr().out.split())
+
+
+FORKS = (
+    "import os, subprocess, sys, time; other = subprocess.Popen(['sleep', '90']); "
+    "print(os.getpid(), other.pid, file=open(sys.argv[1] + '/pids', 'w')); time.sleep(90)"
+)
+
+
+def lives(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_command_and_what_it_started_end_with_a_run_that_is_killed(tmp_path):
+    (path,) = places(tmp_path, 1)
+    script = (
+        "import sys, time\nfrom pathlib import Path\nfrom ib_lpo.checkpoints.upload import Uploader\n"
+        "Uploader(sys.argv[1], name='r', deadline_s=30).submit(Path(sys.argv[2]), 1)\ntime.sleep(90)\n"
+    )
+    run = subprocess.Popen([sys.executable, "-c", script, command(FORKS), path])
+    try:
+        pids = waited(lambda: (path / "pids").exists() and (path / "pids").read_text().split())
+        assert all(map(lives, pids))
+    finally:
+        run.kill()
+        run.wait()
+    assert waited(lambda: not any(map(lives, pids)))
+
+
+def waited(value, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not (found := value()):
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.02)
+    return found
 
 
 @pytest.mark.parametrize(("wait", "why"), [(True, "overran checkpoint.upload_deadline_s"), (False, "was stopped with the run")])

@@ -13,7 +13,7 @@ from ib_lpo.checkpoints.directory import write_checkpoint
 from ib_lpo.checkpoints.learner_state import Part, write_index
 from ib_lpo.latent.cvae import Cvae
 from ib_lpo.latent.injection import MapShape
-from ib_lpo.latent.store import CvaeShape, latent_digest, save_latent, untrained_maps
+from ib_lpo.latent.store import CvaeShape, keep_latent, latent_digest, save_latent, untrained_maps
 from ib_lpo.learner.batch import Planting, sequences
 from ib_lpo.learner.packing import mini_batches, pack
 from ib_lpo.learner.rank import LearnerRank
@@ -89,8 +89,9 @@ class TrainedRun:
         latent = {"kind": "cvae", "offpolicy": "condition", "weights": str(fitted(folder / "latent", manifest(model, ranks=2)))}
         self.manifest, self.directory = manifest(model, ranks=2, latent=latent, psa_lr=4e-3), folder / "run"
         self._groups = groups
-        state = {"step": 2, "latent": latent_digest(self.manifest)}
-        fills = lambda path: fill(path, self.manifest, self)  # noqa: E731
+        latent = keep_latent(self.manifest, folder / "kept", latent_digest(self.manifest))
+        state = {"step": 2, "latent": latent.digest}
+        fills = lambda path: fill(path, self.manifest, self, latent)  # noqa: E731
         self.checkpoint = write_checkpoint(self.directory / "checkpoints", 2, fills, state, keep=1)
 
     def save(self, path: Path) -> None:

@@ -25,6 +25,14 @@ def test_codes(error, code, capsys):
     assert code == 130 or capsys.readouterr().err.strip() == str(error)
 
 
+def test_no_message_shows_a_secret(monkeypatch, capsys):
+    monkeypatch.setenv("SOME_TOKEN", "value-of-a-token")
+    for kind in (UserError, Overdue):
+        with pytest.raises(typer.Exit), user_errors():
+            raise kind("key=value-of-a-token: use another")
+        assert capsys.readouterr().err.strip() == "key=***: use another"
+
+
 def test_a_bug_is_a_traceback():
     with pytest.raises(ZeroDivisionError), user_errors():
         raise ZeroDivisionError

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from ib_lpo.fleet.base import Overdue, WorkerDied
-from ib_lpo.fleet.loop import TICK_S, EventLoop
+from ib_lpo.fleet.loop import TICK_S, EventLoop, Limit
 from tools.sim.fleet import SimFleet
 
 
@@ -54,6 +54,15 @@ def test_a_failure_is_raised_at_once_whoever_else_is_waited_for(loop, fleet, wor
     assert fleet.clock == pytest.approx(2.0, abs=0.5)
 
 
+def test_who_is_waited_for_in_vain_is_named(loop, workers):
+    pending = [worker.call("sleep", None, 90.0) for worker in (workers[0], workers[1], workers[1])]
+    with pytest.raises(Overdue, match=r"all: waited 20 s in vain for worker-0.sleep, worker-1.sleep \(2 calls\).*a.limit"):
+        loop.gather(pending, "all", Limit(20.0, "a.limit"))
+    loop.on(workers[2].call("sleep", None, 90.0), lambda pending: None)
+    with pytest.raises(Overdue, match=r"the rest: .* worker-2.sleep; if that is work, raise cluster.call_deadline_s"):
+        loop.until(lambda: False, "the rest")
+
+
 def test_what_a_handler_raises_ends_the_wait(loop, workers):
     def broken(pending):
         raise RuntimeError("broken")
@@ -75,8 +84,8 @@ def always(loop, worker, seconds):
 
 def test_a_deadline_holds_however_much_else_happens(loop, fleet, workers):
     always(loop, workers[0], 3.0)
-    with pytest.raises(Overdue, match="the slow one: not done in time"):
-        loop.gather([workers[1].call("sleep", None, 1000.0)], "the slow one", 20.0)
+    with pytest.raises(Overdue, match=r"the slow one: waited 20 s in vain for worker-1\.sleep"):
+        loop.gather([workers[1].call("sleep", None, 1000.0)], "the slow one", Limit(20.0, "a.limit"))
     assert fleet.clock == pytest.approx(20.0, abs=1.0)
     with pytest.raises(Overdue):
         loop.gather([workers[1].call("sleep", None, 1000.0)], "the slow one")
@@ -91,7 +100,7 @@ def test_waiting_for_a_state_ends_only_when_nothing_happens(loop, fleet, workers
         loop.until(lambda: False, "nothing")
     heard, began = [], fleet.clock
     loop.on(workers[1].call("sleep", None, 45.0), heard.append)
-    with pytest.raises(Overdue, match="nothing: not done in time"):
+    with pytest.raises(Overdue, match="nothing: waited 50 s in vain for nothing"):
         loop.until(lambda: False, "nothing")
     assert heard and fleet.clock - began == pytest.approx(95.0, abs=2.0)
 

@@ -218,7 +218,7 @@ def test_a_crash_while_saving_leaves_no_mix(fitted, tmp_path, monkeypatch, point
         target = {"fsync": "os.fsync", "replace": "pathlib.Path.replace", "replace_text": "ib_lpo.latent.store.replace_text"}[point]
         patched.setattr(target, fail)
         networks, maps = trainer.cvae.state_dict(), trainer.objective.maps
-        with pytest.raises(OSError, match="disk full"):
+        with pytest.raises(UserError, match=r"the latent cannot be written \(disk full\); make room there"):
             save_latent(latent, networks=networks, shape=trainer.shape, manifest=m, maps=maps, report={})
     if point == "fsync":
         assert equal(load_file(latent / "latent.safetensors"), latent_of(fitted[0])) and LatentSampler(use(fitted, latent))

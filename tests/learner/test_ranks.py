@@ -15,8 +15,9 @@ from ib_lpo.fleet.ray import RayFleet
 from ib_lpo.latent.injection import LatentMaps, MapShape
 from ib_lpo.latent.store import CvaeShape, save_latent
 from ib_lpo.learner.group import LearnerGroup
+from ib_lpo.weights.delivery import PublishError
 from ib_lpo.weights.place import Route
-from ib_lpo.weights.publish import PublishError, deliver
+from ib_lpo.weights.publish import deliver
 from tests.learner.reference import compare_with_engine, train
 from tests.learner.tiny import forest, manifest, save_policy
 from tests.learner.workers import Holder, StaleGradientProbe

@@ -56,7 +56,7 @@ def dashboard(environment) -> Iterator[str]:
     family: list[psutil.Process] = []
     try:
         deadline = time.monotonic() + 60
-        while not listening(port):
+        while not (listening(port) and listening(agent)):  # jobs are started by the agent
             assert time.monotonic() < deadline and head.poll() is None, Path(f"{folder}/head.log").read_text()
             time.sleep(0.2)
         yield f"http://127.0.0.1:{port}"

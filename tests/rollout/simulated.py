@@ -10,6 +10,7 @@ from ib_lpo.fleet.loop import EventLoop
 from ib_lpo.manifest import validate
 from ib_lpo.rollout.engines import Engines
 from ib_lpo.rollout.request import GenerationRequest
+from ib_lpo.weights.delivery import Delivery
 from ib_lpo.weights.parcel import Layout, Parcel, Receipt
 from tools.sim.fleet import SimFleet
 from tools.sim.workers import SimEngine
@@ -81,8 +82,8 @@ class Asked:
     what: object  # version, or ids of new requests
 
 
-def parcel(version, **values):
-    return Parcel(version=version, transport="sim", content=None, layout=Layout((), ()), fingerprints={"w": version}, **values)
+def parcel(version):
+    return Parcel(version=version, transport="sim", content=None, layout=Layout((), ()), fingerprints={"w": version})
 
 
 @dataclass
@@ -105,6 +106,7 @@ class Rig:
                 "model": {"path": "none"},
                 "rollout": {"engines": self.engines_wanted, "max_response_tokens": 4096},
                 "latent": {"kind": "none"},
+                "weights": {"deadline_s": SUSPECT_S / 2},
                 "cluster": {"suspect_after_s": SUSPECT_S, "dead_after_s": DEAD_S, **self.cluster},
             }
         )
@@ -128,9 +130,15 @@ class Rig:
         self.faults[name, method] = ([left] if left.times else []) + waiting[1:]
         return waiting[0]
 
-    def publish(self, version, **values):
-        self.engines.publish(parcel(version, **values))
-        self.loop.until(lambda: self.engines.version == version, f"version {version}")
+    def send(self, version, **values):
+        delivery = Delivery(parcel(version), self.loop.now(), **values)
+        self.engines.publish(delivery)
+        return delivery
+
+    def publish(self, version):
+        delivery = self.send(version)
+        self.loop.until(lambda: delivery.over, f"version {version}")
+        return delivery
 
     def ask(self, count, of="q", prompt=(1, 2)):
         """Requests of as many groups; their ids."""

@@ -4,7 +4,7 @@ import pytest
 
 from ib_lpo.fleet.base import FleetError
 from ib_lpo.weights.parcel import TransferError
-from tests.rollout.simulated import DEAD_S, SUSPECT_S, Fault, Rig, parcel
+from tests.rollout.simulated import DEAD_S, SUSPECT_S, Fault, Rig
 
 REFUSES = Fault(error=TransferError("engine-0: version 1 is no longer in shared memory"))
 
@@ -21,12 +21,33 @@ def served(rig):
 
 def test_nobody_commits_a_version_before_everybody_has_staged_it():
     rig = Rig(3, faults={("engine-1", "stage"): [Fault(seconds=40.0)]})
-    rig.publish(0)
+    delivery = rig.publish(0)
     staged = max(one.at for one in rig.asked(method="stage") if one.engine == "engine-1") + 40.0
     commits = rig.asked(method="commit")
     assert sorted(one.engine for one in commits) == ["engine-0", "engine-1", "engine-2"]
     assert all(one.at >= staged for one in commits)
-    assert rig.versions == [0] and sorted(receipt.receiver for receipt in rig.engines.receipts) == ["engine-0", "engine-1", "engine-2"]
+    assert rig.versions == [0] and sorted(delivery.receipts) == ["engine-0", "engine-1", "engine-2"]
+    assert delivery.metrics()["publish/syncs"] == 1 and delivery.metrics()["publish/rpcs"] == 2
+
+
+def test_nobody_commits_a_version_before_those_outside_have_staged_it():
+    """They serve the one before meanwhile; and an abandoned version is not waited for."""
+    rig = Rig(2)
+    rig.publish(0)
+    held = rig.send(1, held=True)
+    ids = rig.ask(20)
+    rig.wait(30.0)
+    assert {one.engine for one in rig.asked(method="stage") if one.what == 1} == {"engine-0", "engine-1"}
+    assert rig.engines.version == 0 and committed(rig, "engine-0") == committed(rig, "engine-1") == [0]
+    assert rig.heard and served(rig) == (0, 0) and rig.engines.publishing
+    rig.engines.proceed(held)
+    rig.loop.until(lambda: held.over, "version 1")
+    rig.hear(ids)
+    assert rig.engines.version == 1 and held.whole
+    rig.send(2, held=True)
+    rig.engines.abandon()
+    rig.publish(1)
+    assert committed(rig, "engine-0") == [0, 1, 1]
 
 
 def test_requests_wait_for_the_first_version_and_run_on_through_the_next():
@@ -45,7 +66,7 @@ def test_requests_wait_for_the_first_version_and_run_on_through_the_next():
 def test_versions_that_are_published_in_a_row_are_taken_in_a_row():
     rig = Rig(2, faults={("engine-1", "stage"): [Fault(seconds=30.0)]})
     for version in (0, 1):
-        rig.engines.publish(parcel(version))
+        rig.send(version)
     assert rig.engines.publishing
     rig.loop.until(lambda: not rig.engines.publishing, "both")
     assert rig.engines.version == 1 and rig.versions[-1] == 1
@@ -116,9 +137,9 @@ def test_a_death_costs_no_request_and_keeps_nobody_from_the_version(phase):
 
 def test_a_receipt_that_is_wrong_costs_an_engine():
     rig = Rig(2, faults={("engine-1", "commit"): [Fault(wrong=True)]})
-    rig.publish(0)
+    delivery = rig.publish(0)
     assert rig.workers["engine-1"].alive is False
-    assert [receipt.receiver for receipt in rig.engines.receipts] == ["engine-0"]
+    assert list(delivery.receipts) == ["engine-0"] and delivery.whole
     rig.wait(60.0)
     assert committed(rig, "engine-1.1") == [0] and rig.engines.metrics()["fleet/engines_serving"] == 2
 
@@ -170,18 +191,45 @@ def test_a_silent_receiver_does_not_hold_up_the_others():
     assert committed(rig, "engine-1") == [0, 1]
 
 
-def test_a_version_that_cannot_be_staged_twice_is_asked_for_when_nobody_serves():
-    rig = Rig(1)
-    rig.publish(0, retained=False)
+def test_a_version_that_a_newcomer_cannot_read_is_asked_for_when_nobody_serves():
+    rig = Rig(1, faults={("engine-0.1", "stage"): [REFUSES]})
+    rig.publish(0)
     ids = rig.ask(3)
     rig.wait(0.5)
     assert not rig.engines.starved
     rig.workers["engine-0"].kill()
     rig.loop.until(lambda: rig.engines.starved, "a call for help")
-    assert rig.asked("engine-0.1", "stage") == []
-    rig.publish(0, retained=False)
+    assert committed(rig, "engine-0.1") == []
+    rig.publish(0)
     rig.hear(ids)
     assert committed(rig, "engine-0.1") == [0]
+
+
+@pytest.mark.parametrize("phase", ["stage", "commit"])
+def test_who_is_always_too_slow_to_take_a_version_is_replaced(phase):
+    """It would be fitted anew for ever, and serve nothing."""
+    rig = Rig(1, faults={("engine-0", phase): [Fault(times=9, seconds=SUSPECT_S + 10.0)]})
+    rig.publish(0)
+    rig.hear(rig.ask(3))
+    assert len(rig.asked("engine-0", phase)) == 4 and rig.engines.metrics()["fleet/engine_restarts"] == 1
+    assert served(rig) == (0, 0) and committed(rig, "engine-0.1") == [0]
+
+
+def test_slow_calls_with_versions_taken_in_between_cost_no_engine():
+    rig = Rig(1, faults={("engine-0", "advance"): [Fault(times=6, seconds=SUSPECT_S + 10.0)]})
+    rig.publish(0)
+    rig.hear(rig.ask(12))
+    assert len(committed(rig, "engine-0")) > 4 and rig.engines.metrics()["fleet/engine_restarts"] == 0
+
+
+def test_a_hung_engine_is_idle_from_the_suspicion_on():
+    rig = Rig(1, faults={("engine-0", "advance"): [Fault(hangs=True)]})
+    rig.publish(0)
+    rig.ask(1)
+    rig.wait(SUSPECT_S + 2.0)
+    rig.engines.metrics()
+    rig.wait(20.0)
+    assert rig.engines.metrics()["idle/engines"] == 1.0
 
 
 def test_what_was_abandoned_is_not_heard_of_and_an_older_version_may_follow():

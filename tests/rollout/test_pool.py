@@ -123,7 +123,6 @@ def test_groups_are_dealt_in_turn_and_stay():
         pool.enter(engine)
     for group in "abcdef":
         pool.submit(group, [request(f"{group}{i}") for i in range(2)])
-    assert [pool.home(group) for group in "abcdef"] == [0, 1, 2, 0, 1, 2]
     assert [[r.id for r in of] for of in pool.calls().values()] == [
         ["a0", "a1", "d0", "d1"],
         ["b0", "b1", "e0", "e1"],
@@ -145,6 +144,26 @@ def test_with_a_depth_of_one_an_engine_waits_for_what_a_group_is_about_to_send()
     pool.release("a")
     pool.submit("a", [request("a2")])
     assert [r.id for r in pool.calls()[0]] == ["a2"]
+
+
+def test_a_hold_ends_where_it_began():
+    """The group that was held goes on elsewhere; what another group holds there stays held."""
+    pool = Pool(2, depth=1)
+    pool.enter(0)
+    pool.submit("a", [request("a0"), request("a1")])
+    pool.enter(1)
+    pool.submit("b", [request("b0"), request("b1")])
+    pool.calls()
+    pool.answered(0, [finished("a0")])
+    pool.answered(1, [finished("b0")])
+    pool.hold("a")
+    pool.hold("b")
+    pool.leave(0)
+    pool.lost(0)
+    pool.release("a")
+    assert pool.calls() == {}
+    pool.release("b")
+    assert [r.id for r in pool.calls()[1]] == ["a1"]
 
 
 def test_an_id_that_is_under_way_is_refused():

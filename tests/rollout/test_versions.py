@@ -7,9 +7,9 @@ from vllm.model_executor.models.qwen2 import Qwen2Model
 
 from ib_lpo.fleet.base import DataFailure
 from ib_lpo.rollout.engine import RolloutEngine
+from ib_lpo.weights.delivery import check_receipt
 from ib_lpo.weights.inbox import Inbox
 from ib_lpo.weights.parcel import TransferError
-from ib_lpo.weights.publish import check_receipt
 from tests.rollout.serving import latents, policy, prompts, request, serve
 from tests.weights.sending import parcel
 

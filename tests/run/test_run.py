@@ -41,7 +41,8 @@ def interrupted_after(tmp_path, step, **values):
     folder = tmp_path / "r"
     checkpoint = folder / "checkpoints" / f"step-{step:06d}"
     checkpoint.mkdir(parents=True)
-    (checkpoint / "state.json").write_text(json.dumps({"step": step, "batches": step, "unfinished": {}, "latent": None, "questions": ""}))
+    state = {"step": step, "batches": step, "unfinished": {}, "spare": [], "latent": None, "questions": ""}
+    (checkpoint / "state.json").write_text(json.dumps(state))
     (checkpoint / "complete").touch()
     (folder / "manifest.yaml").write_text(dump(manifest(tmp_path, **values)))
     (folder / "metrics.jsonl").write_text("".join(json.dumps({"step": n}) + "\n" for n in range(step + 3)))

@@ -12,7 +12,7 @@ import pytest
 
 from ib_lpo.scoring.config import VerifierConfig
 from ib_lpo.scoring.grades import CORRECT, NO_ANSWER, WRONG, Cause, unverifiable
-from ib_lpo.scoring.grading_handle import GradingProcess, VerifierError
+from ib_lpo.scoring.grading_handle import GradingProcess, Stillborn, VerifierError
 from ib_lpo.scoring.rewards.find import locate
 from ib_lpo.scoring.verifier import MAX_ITEM_CHARS, Verifier
 from tests.scoring.plugins import HERE
@@ -198,7 +198,7 @@ def test_a_grading_process_holds_no_torch():
 def test_a_process_that_cannot_start_is_an_error(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "executable", "/bin/true")
     verifier = Verifier(VerifierConfig())
-    with pytest.raises(VerifierError, match="ended before it was ready"):
+    with pytest.raises(Stillborn, match="ended before it was ready"):
         verifier.ready()
     verifier.close()
     sleeper = tmp_path / "python"

@@ -24,11 +24,12 @@ SMALL = {"engines": 3, "in_flight": 24, "steps": 4, "running": 4, "mean_tokens":
     st.sampled_from([0.0, 40.0, 150.0]),
     st.sampled_from([0.0, 0.5, 1.0]),
     st.sampled_from([0.1, 0.8, 3.0]),
+    st.integers(0, 2),
     st.integers(0, 10_000),
 )
-def test_no_token_is_older_than_the_bound_and_nothing_is_lost(max_staleness, mtbf_s, hangs, update_share, seed):
-    scenario = Scenario(max_staleness=max_staleness, mtbf_s=mtbf_s, hangs=hangs, update_share=update_share, seed=seed, **SMALL)
-    outcome = simulate(scenario)
+def test_no_token_is_older_than_the_bound_and_nothing_is_lost(max_staleness, mtbf_s, hangs, update_share, learner_deaths, seed):
+    chances = {"mtbf_s": mtbf_s, "hangs": hangs, "learner_deaths": learner_deaths, "seed": seed}
+    outcome = simulate(Scenario(max_staleness=max_staleness, update_share=update_share, **chances, **SMALL))
     assert (outcome.lost, outcome.twice) == (0, 0)
     assert max(outcome.staleness) <= max_staleness
     assert sum(outcome.staleness.values()) == pytest.approx(1.0)
@@ -53,6 +54,12 @@ def test_a_driver_that_opens_steps_too_early_is_caught(monkeypatch):
 def test_deaths_cost_requests_and_no_trajectories():
     outcome = simulate(Scenario(mtbf_s=60.0, hangs=0.0, max_staleness=1, **SMALL | {"steps": 8}))
     assert outcome.deaths > 3 and outcome.reissued > 0
+    assert (outcome.lost, outcome.twice) == (0, 0)
+
+
+def test_steps_after_the_checkpoint_of_a_lost_learner_are_done_again():
+    outcome = simulate(Scenario(learner_deaths=4, max_staleness=2, **SMALL | {"steps": 9}))
+    assert outcome.learner_losses == 4
     assert (outcome.lost, outcome.twice) == (0, 0)
 
 

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from ib_lpo.tree_store import write_trees
+from tests.system.conftest import REFERENCE_STEPS
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
 from kills.checks import differences, trees_of, unsound
-from kills.trial import prepare, struck, undisturbed
+from kills.trial import found, struck
 
 PLAN = (
     ("verifier", "any"),
@@ -21,26 +22,19 @@ PLAN = (
     ("driver", "publish"),
     ("engine", "publish"),
 )
-STEPS = 18
+STEPS = REFERENCE_STEPS
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("chaos")
-    prepare(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def reference(folder):
-    return undisturbed(folder, STEPS)
+def reference(shared, reference_output):
+    return found(shared, shared / "reference.yaml")
 
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
-def test_a_run_survives_the_death_of_every_part(folder, reference):
-    trial = struck(folder, "struck", PLAN, steps=STEPS, seed=0, reference=reference)
+def test_a_run_survives_the_death_of_every_part(shared, reference):
+    trial = struck(shared, "struck", PLAN, steps=STEPS, seed=0, reference=reference)
     assert trial.wrong == []
     assert [kill.kind for kill in trial.kills] == [kind for kind, _ in PLAN]
     assert all(kill.recovery_s is not None for kill in trial.kills if kill.kind != "engine")

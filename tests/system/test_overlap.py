@@ -17,7 +17,7 @@ from tests.system.tiny_policy import save_policy, save_questions
 
 pytestmark = pytest.mark.slow
 
-STEPS, STALENESS, PER_STEP = 8, 2, 4
+STEPS, STALENESS, PER_STEP = 6, 2, 4
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def lines(folder):
         name="ahead",
         steps=STEPS,
         max_staleness=STALENESS,
-        held_out=MANIFEST["held_out"] | {"every": 4},
+        held_out=MANIFEST["held_out"] | {"every": 3},
         rollout=MANIFEST["rollout"] | {"max_iterations_per_call": 6, "max_running": 1},  # weights arrive in the middle of responses
         learner=MANIFEST["learner"] | {"loss": {"engine_is": True}},
     )
@@ -101,4 +101,4 @@ def test_importance_weights_are_finite_and_syncs_whole(lines):
         assert weights and all(value is not None and math.isfinite(value) for value in weights)
         assert line["loss/grad_norm"] > 0 and line["publish/syncs"] == 1
         assert 0 <= line["idle/engines"] <= 1 and 0 <= line["idle/learner"] <= 1
-    assert {line["step"] for line in lines if "held_out/accuracy" in line} == {0, 4, 8}
+    assert {line["step"] for line in lines if "held_out/accuracy" in line} == {0, 3, 6}

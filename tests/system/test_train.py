@@ -2,6 +2,7 @@
 
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import psutil
@@ -12,26 +13,21 @@ from ib_lpo.cli import app
 from ib_lpo.tracking import read_metrics
 from ib_lpo.tree import Label
 from ib_lpo.tree_store import read_trees
+from tests.system.conftest import REFERENCE_STEPS
 from tests.system.runs import LOCAL, descendants, dumps, finish, repeatable, start, train, write_manifest
-from tests.system.tiny_policy import save_policy, save_questions
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("system")
-    save_policy(folder / "model")
-    save_questions(folder / "train.jsonl", 40, seed=1)
-    save_questions(folder / "held_out.jsonl", 12, seed=2)
-    return folder
+def folder(shared):
+    return shared
 
 
 @pytest.fixture(scope="module")
-def run(folder):
-    """The reference run: 6 steps, 2 engines, 2 ranks, checkpoints after steps 2, 4 and 6."""
-    output = train(folder, write_manifest(folder, name="reference"))
-    return read_metrics(folder / "runs" / "reference" / "metrics.jsonl"), output
+def run(folder, reference_output):
+    """The reference run: its metrics, and what it printed."""
+    return read_metrics(folder / "runs" / "reference" / "metrics.jsonl"), reference_output
 
 
 def trees_of(folder, name, step):
@@ -40,9 +36,9 @@ def trees_of(folder, name, step):
 
 def test_it_learns_and_reports(run):
     lines, output = run
-    assert [line["step"] for line in lines] == list(range(7))
+    assert [line["step"] for line in lines] == list(range(REFERENCE_STEPS + 1))
     assert all(line["loss/grad_norm"] > 0 for line in lines[1:])
-    assert {line["step"] for line in lines if "held_out/accuracy" in line} == {0, 2, 4, 6}
+    assert {line["step"] for line in lines if "held_out/accuracy" in line} == set(range(0, REFERENCE_STEPS + 1, 2))
     assert "held-out reward" in output
     assert "weight syncs" in output
 
@@ -53,7 +49,7 @@ def test_engine_and_learner_agree_at_every_published_version(run):
     assert max(line["mismatch/max_abs"] for line in lines[1:]) < 1e-4
     assert min(line["mismatch/z_gap"] for line in lines[1:]) > 1e-3
     assert all(line["alarms/mismatch"] == 0 for line in lines[1:])
-    assert [line["publish/syncs"] for line in lines] == [1] * 7
+    assert [line["publish/syncs"] for line in lines] == [1] * (REFERENCE_STEPS + 1)
 
 
 def test_branches_share_their_prefix(run):
@@ -63,7 +59,7 @@ def test_branches_share_their_prefix(run):
 
 
 def test_trees_are_whole(run, folder):
-    for step in range(1, 7):
+    for step in range(1, REFERENCE_STEPS + 1):
         for tree in trees_of(folder, "reference", step):
             rewards = [t.reward for t in tree.trajectories if t.reward is not None]
             for t in tree.trajectories:
@@ -117,9 +113,9 @@ def test_ctrl_c_stops_everything_and_the_same_manifest_and_seed_give_the_same_ru
     assert len(repeatable(folder, "interrupted")) < 7
     output = train(folder, manifest, "--resume")
     assert "from step 2" in output
-    assert dumps(repeatable(folder, "interrupted")) == dumps(repeatable(folder, "reference"))
+    assert dumps(repeatable(folder, "interrupted")) == dumps(repeatable(folder, "reference")[:7])
     shown, whole = (read_metrics(folder / "runs" / name / "rollouts.jsonl") for name in ("interrupted", "reference"))
-    assert shown == whole and [row["step"] for row in shown] == [1] * 8 + [3] * 8 + [5] * 8
+    assert shown == whole[:24] and [row["step"] for row in shown] == [1] * 8 + [3] * 8 + [5] * 8
     for step in (1, 6):
         for first, second in zip(trees_of(folder, "reference", step), trees_of(folder, "interrupted", step), strict=True):
             assert [t.id for t in first.trajectories] == [t.id for t in second.trajectories]
@@ -129,20 +125,28 @@ def test_ctrl_c_stops_everything_and_the_same_manifest_and_seed_give_the_same_ru
                 assert a.ib == b.ib
 
 
-@pytest.mark.parametrize(
-    ("name", "overrides"),
-    [
-        ("local", ()),
-        ("no-latent", ("latent.kind=none",)),
-        ("grpo", ("branching.branches=0", "branching.roots=4", "ib.estimator=none", "ib.self_reward=none")),
-        ("rate-by-prompt", ("ib.estimator=rate", "ib.self_reward=both", "filter.scope=prompt")),
-        ("advantage-entropy", ("ib.estimator=advantage_entropy", "ib.scorer=none")),
-        ("reference-scorer", ("ib.scorer=reference", "ib.estimator=answer_entropy", "latent.psa.layers=1", "latent.offpolicy=none")),
-    ],
-)
-def test_in_process(folder, name, overrides):
+IN_PROCESS = {
+    "local": (),
+    "no-latent": ("latent.kind=none",),
+    "grpo": ("branching.branches=0", "branching.roots=4", "ib.estimator=none", "ib.self_reward=none"),
+    "rate-by-prompt": ("ib.estimator=rate", "ib.self_reward=both", "filter.scope=prompt"),
+    "advantage-entropy": ("ib.estimator=advantage_entropy", "ib.scorer=none"),
+    "reference-scorer": ("ib.scorer=reference", "ib.estimator=answer_entropy", "latent.psa.layers=1", "latent.offpolicy=none"),
+}
+
+
+@pytest.fixture(scope="module")
+def in_process(folder):
+    """All of them, two at a time: each keeps one core busy."""
+    with ThreadPoolExecutor(2) as pool:
+        manifests = {name: write_manifest(folder, name=name, steps=2) for name in IN_PROCESS}
+        return {name: pool.submit(train, folder, manifests[name], *LOCAL, *of) for name, of in IN_PROCESS.items()}
+
+
+@pytest.mark.parametrize("name", IN_PROCESS)
+def test_in_process(folder, in_process, name):
     """`cluster.mode: local`: the same code without Ray, and the controls."""
-    train(folder, write_manifest(folder, name=name, steps=2), *LOCAL, *overrides)
+    in_process[name].result()
     lines = repeatable(folder, name)
     assert [line["step"] for line in lines] == [0, 1, 2]
     assert max(line["mismatch/max_abs"] for line in lines[1:]) < 1e-4

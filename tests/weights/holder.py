@@ -5,7 +5,7 @@ import torch
 from ib_lpo.weights.config import WeightsConfig
 from ib_lpo.weights.fingerprint import fingerprint
 from ib_lpo.weights.inbox import Inbox, load
-from ib_lpo.weights.parcel import Parcel, Receipt
+from ib_lpo.weights.parcel import Parcel, Receipt, TransferError
 from ib_lpo.weights.place import Place, here
 
 SHAPES = {"a": (40, 10), "b": (7,), "c": (3, 5), "maps.kv": (900,)}
@@ -22,18 +22,23 @@ class Holder:
 
     def __init__(self, name: str, fault: str = "", deadline_s: float = 30.0, dtype: torch.dtype = torch.float32):
         self._name, self._fault = name, fault
+        self._torn = int(fault.partition(" ")[2]) if fault.startswith("torn ") else 0  # times that it cannot stage
         self.live = {tensor_name: torch.zeros(shape, dtype=dtype) for tensor_name, shape in SHAPES.items()}
         self.version: int | None = None
         self.calls: list[str] = []
         self._inbox = Inbox(name, self.live, config=WeightsConfig(deadline_s=deadline_s))
 
     def place(self) -> Place:
-        return here("cpu")
+        self.calls.append("place")
+        return here("cpu", self._name)
 
     def stage(self, parcel: Parcel) -> None:
         self.calls.append("stage")
         if self._fault == "deaf":
             raise RuntimeError(f"{self._name} is deaf")
+        if self._torn:
+            self._torn -= 1
+            raise TransferError(f"{self._name}: the broadcast of version {parcel.version} was torn")
         self._inbox.stage(parcel)
 
     def take(self, parcel: Parcel) -> Receipt:

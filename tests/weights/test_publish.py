@@ -7,11 +7,12 @@ from ib_lpo.errors import UserError
 from ib_lpo.fleet.base import WorkerDied
 from ib_lpo.fleet.local import LocalFleet
 from ib_lpo.weights.config import WeightsConfig
+from ib_lpo.weights.delivery import PublishError
 from ib_lpo.weights.fingerprint import fingerprint
 from ib_lpo.weights.outbox import Outbox
 from ib_lpo.weights.parcel import TransferError
 from ib_lpo.weights.place import Route
-from ib_lpo.weights.publish import CALLS, PublishError, publish
+from ib_lpo.weights.publish import publish
 from tests.weights.holder import SHAPES, Holder, policy
 
 
@@ -33,8 +34,8 @@ def test_every_receiver_holds_every_bit_after_two_calls(transport):
         for holder in (worker.target for worker in workers):
             assert holder.version == version
             assert all(torch.equal(holder.live[name], tensor) for name, tensor in policy(version).items())
-    assert all(worker.target.calls == ["stage", "commit"] * 4 for worker in workers)
-    assert metrics["publish/rpcs"] == CALLS == 2
+    assert all(worker.target.calls == ["place", "stage", "commit"] * 4 for worker in workers)
+    assert metrics["publish/rpcs"] == 2 and metrics["publish/syncs"] == 1
     assert metrics["publish/tensors"] == len(SHAPES) and metrics["publish/buckets"] == 3
     assert metrics["publish/bytes"] >= sum(4 * t.numel() for t in policy(0).values())
     assert metrics["publish/gb_per_s"] == pytest.approx(metrics["publish/bytes"] / 1e9 / metrics["publish/seconds"])
@@ -58,7 +59,7 @@ def test_when_one_cannot_stage_nobody_takes_the_version(broken):
     with pytest.raises(WorkerDied, match=f"engine-{broken} is deaf"):
         send(fleet, workers, 2)
     good = workers[1 - broken].target
-    assert good.version == 1 and good.calls == ["stage", "commit", "stage"]
+    assert good.version == 1 and good.calls == ["place", "stage", "commit", "place", "stage"]
     assert all(torch.equal(good.live[name], tensor) for name, tensor in policy(1).items())
 
 
@@ -81,6 +82,14 @@ def test_what_two_versions_take_is_bounded_before_anything_is_sent():
     with pytest.raises(UserError, match=r"weights.staging_gb=0.005: 2 versions of the policy in float32 take 0.0 GB.*bfloat16"):
         Outbox(shapes, dtype=torch.float32, config=WeightsConfig(staging_gb=0.005), device="cpu")
     Outbox(shapes, dtype=torch.bfloat16, config=WeightsConfig(staging_gb=0.005), device="cpu")
+
+
+def test_a_publish_of_its_own_holds_one_version():
+    """Room for one and a half is enough."""
+    fleet, workers = start({"engine-0": ""})
+    nbytes = sum(4 * tensor.numel() for tensor in policy(0).values())
+    send(fleet, workers, 1, staging_gb=1.5 * nbytes / 1e9)
+    assert workers[0].target.version == 1
 
 
 def test_other_tensors_than_planned_are_an_error():

@@ -1,9 +1,12 @@
 """Which transport joins which ends, and what is said about those that cannot."""
 
+import os
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from torch.distributed import HashStore
 
 from ib_lpo.errors import UserError
 from ib_lpo.fleet.local import LocalFleet
@@ -12,7 +15,7 @@ from ib_lpo.weights.config import WeightsConfig
 from ib_lpo.weights.outbox import Outbox, choose
 from ib_lpo.weights.parcel import Parcel, plan
 from ib_lpo.weights.place import Place, Route, available_bytes, here
-from ib_lpo.weights.transports import TRANSPORTS
+from ib_lpo.weights.transports import TRANSPORTS, nccl
 from tests.weights.holder import SHAPES, Holder, policy
 
 LEARNER = Place("host-a", "node-a", 10, gpu="gpu-0")
@@ -71,10 +74,47 @@ def test_auto_without_room_goes_by_the_object_store_and_is_counted(monkeypatch):
     outbox.close()
 
 
+def test_what_another_transport_holds_is_kept_for_one_version(monkeypatch):
+    monkeypatch.setattr(outboxes, "here", lambda device: LEARNER)
+    outbox = Outbox(SHAPES.items(), dtype=policy(0)["a"].dtype, config=WeightsConfig(), device="cpu")
+    kept = []
+    for version, place in enumerate((BESIDE, BESIDE, AWAY, AWAY, BESIDE)):
+        outbox.send(version, policy(version).items(), route(place))
+        kept.append(sorted(outbox._outlets))
+    assert kept == [["shm"], ["shm"], ["object", "shm"], ["object"], ["object", "shm"]]
+    outbox.close()
+
+
+def test_a_broadcast_is_for_the_names_that_receivers_have_themselves():
+    fleet = LocalFleet()
+    receivers = [fleet.spawn(Holder, own, name=called) for own, called in (("engine-0.1", "engine-0"), ("scorer-0", "scorer-0.2"))]
+    outlet = TRANSPORTS["gloo"].Outlet(0.1)
+    meeting = outlet.write(1, plan(SHAPES.items(), torch.float32, 1000), Route.of(receivers, fleet), lambda index, bucket: None)
+    assert meeting.members == ("engine-0.1", "scorer-0")
+    outlet.close()
+
+
+def test_ends_meet_before_a_collective_or_are_told_that_nobody_came():
+    store = HashStore()
+    with ThreadPoolExecutor(2) as pool:
+        assert [end.result(5) for end in [pool.submit(nccl.meet, store, 2, 5.0) for _ in range(2)]] == [None, None]
+    with pytest.raises(RuntimeError, match=r"(?i)time"):
+        nccl.meet(HashStore(), 2, 0.05)
+
+
+def test_the_environment_is_as_before_after_a_group_was_made(monkeypatch):
+    monkeypatch.setenv("IB_A", "before")
+    monkeypatch.delenv("IB_B", raising=False)
+    with pytest.raises(KeyError), nccl.environment({"IB_A": "1", "IB_B": "2"}):
+        assert (os.environ["IB_A"], os.environ["IB_B"]) == ("1", "2")
+        raise KeyError
+    assert os.environ["IB_A"] == "before" and "IB_B" not in os.environ
+
+
 def test_this_process_is_a_place_and_has_some_memory():
     fleet = LocalFleet()
     worker = fleet.spawn(Holder, "engine-0", name="engine-0")
-    assert Route.of([worker], fleet).places == {"engine-0": here("cpu")}
+    assert Route.of([worker], fleet).places == {"engine-0": here("cpu", "engine-0")}
     assert 0 < available_bytes() < 1 << 50
 
 

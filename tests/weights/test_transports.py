@@ -10,10 +10,11 @@ from ib_lpo.fleet.base import WorkerDied
 from ib_lpo.fleet.config import ClusterConfig
 from ib_lpo.fleet.ray import RayFleet
 from ib_lpo.weights.config import WeightsConfig
+from ib_lpo.weights.delivery import check_receipt
 from ib_lpo.weights.outbox import Outbox
 from ib_lpo.weights.parcel import Parcel, TransferError
 from ib_lpo.weights.place import Route
-from ib_lpo.weights.publish import check_receipt, deliver
+from ib_lpo.weights.publish import deliver
 from tests.weights.holder import SHAPES, Holder, policy
 
 pytestmark = pytest.mark.slow
@@ -72,7 +73,7 @@ def assert_serves(receiver, version):
 def test_every_bit_arrives_and_a_newcomer_is_served_from_the_same_parcel(parts, newcomer, transport):
     for version in range(1, 4):
         parcel = parts.send(transport, version)
-        assert parcel.transport == transport and parcel.retained
+        assert parcel.transport == transport
         deliver(parcel, parts.receivers)
         for receiver in parts.receivers:
             assert_serves(receiver, version)
@@ -81,6 +82,18 @@ def test_every_bit_arrives_and_a_newcomer_is_served_from_the_same_parcel(parts, 
     everybody = [*parts.receivers, newcomer]
     deliver(parts.send(transport, 4, everybody), everybody)
     assert_serves(newcomer, 4)
+
+
+def test_a_replaced_receiver_takes_part_in_the_broadcast_by_the_name_it_has_itself(parts):
+    """Nobody waits for it in vain."""
+    replaced = parts.fleet.spawn(Holder, "engine-7.1", "", DEADLINE_S, name="engine-7")
+    everybody = [*parts.receivers, replaced]
+    replaced.call("state").result()
+    parcel = parts.send("gloo", 6, everybody)
+    began = time.monotonic()
+    deliver(parcel, everybody)
+    assert time.monotonic() - began < DEADLINE_S
+    assert_serves(replaced, 6)
 
 
 def test_auto_takes_shared_memory_between_processes_of_a_host(parts):

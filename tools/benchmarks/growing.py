@@ -16,6 +16,7 @@ from ib_lpo.rollout.engines import Engines
 from ib_lpo.rollout.request import Generation, GenerationRequest
 from ib_lpo.scoring.grades import WRONG, Grade
 from ib_lpo.tree import Question, RolloutTree
+from ib_lpo.weights.delivery import Delivery
 from ib_lpo.weights.parcel import Layout, Parcel, Receipt
 
 ROOTS, BRANCHES, PROMPTS = 2, 3, (64, 129)  # per question; per root; prompt tokens, from and below
@@ -64,7 +65,7 @@ class Grower:
         )
         self._scheduler.serve_on(engines, lambda: None)
         loop.until(lambda: engines.started, "the engine")
-        engines.publish(HELD)
+        engines.publish(Delivery(HELD, loop.now()))
         loop.until(lambda: engines.version == HELD.version, "the engine's weights")
 
     def grow(self, number: int, questions: list[Question]) -> tuple[list[RolloutTree], list[GenerationRequest]]:

@@ -27,9 +27,10 @@ from ib_lpo.weights.inbox import Inbox, load
 from ib_lpo.weights.outbox import Outbox
 from ib_lpo.weights.parcel import Layout, Parcel, Receipt, plan
 from ib_lpo.weights.place import Place, Route, here
-from ib_lpo.weights.publish import CALLS, deliver
+from ib_lpo.weights.publish import deliver
 from ib_lpo.weights.transports import TRANSPORTS
 
+CALLS = 2  # per receiver and publish: stage, commit
 SENT = ("shm", "object", "gloo")
 RECEIVERS = (1, 2)
 HIDDEN, INNER, LAYERS, WORDS = 1024, 2816, 8, 32_000  # 135 million parameters, 541 MB in float32
@@ -51,7 +52,7 @@ class Taker:
         self._inbox = Inbox(name, self._live, config=WeightsConfig())
 
     def place(self) -> Place:
-        return here("cpu")
+        return here("cpu", self._name)
 
     def stage(self, parcel: Parcel) -> None:
         self._inbox.stage(parcel)

@@ -45,6 +45,7 @@ class Ordeal:
     kills: list[Kill] = field(default_factory=list)
     codes: list[int] = field(default_factory=list)
     survivors: list[str] = field(default_factory=list)
+    unmended: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
 
@@ -131,11 +132,12 @@ class Campaign:
     def _wait(self, life: Life, kill: Kill) -> None:
         """Until the loss is mended; where the run goes on all the same, some steps are enough."""
         if kill.kind == "grader":
-            life.wait(lambda: not {pid for _, pid in self._present("grader")} <= self._graders, DEADLINE_S)
-            kill.recovery_s = time.monotonic() - kill.at
+            if life.wait(lambda: not {pid for _, pid in self._present("grader")} <= self._graders, DEADLINE_S):
+                kill.recovery_s = time.monotonic() - kill.at
             return
         on = kill.kind in ("engine", "hang")
-        life.wait(lambda: _mended(kill, life) is not None or (on and life.step >= kill.step + _STEPS_ON), DEADLINE_S)
+        if not life.wait(lambda: _mended(kill, life) is not None or (on and life.step >= kill.step + _STEPS_ON), DEADLINE_S) and life.alive:
+            self.ordeal.unmended.append(f"{kill.victim}, killed after step {kill.step}, is not replaced after {DEADLINE_S:.0f} s")
 
 
 def _mended(kill: Kill, life: Life) -> float | None:

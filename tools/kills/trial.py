@@ -21,6 +21,7 @@ from tests.system.runs import MANIFEST
 from tests.system.tiny_policy import save_policy, save_questions
 
 _IMPATIENT = {"suspect_after_s": 6.0, "dead_after_s": 15.0}  # where an engine is made to hang; others may be slow without harm
+_HASTY = {"deadline_s": 4.0}  # weights there, which must come before a suspicion
 _LONGEST_S = 1800.0
 
 
@@ -47,7 +48,7 @@ def undisturbed(folder: Path, steps: int) -> Manifest:
     path = _write(folder, "undisturbed", steps, 0, False)
     if Life(folder, path, "--fresh", echo=_show("undisturbed")).finish(_LONGEST_S):
         raise RuntimeError("the run that nothing was killed of failed; its output is above")
-    return _load(folder, path)
+    return found(folder, path)
 
 
 def struck(
@@ -64,9 +65,9 @@ def struck(
     killed."""
     impatient = any(kind == "hang" for kind, _ in plan)
     path, before = _write(folder, name, steps, max_staleness, impatient), {entry.path for entry in os.scandir("/dev/shm")}
-    manifest = _load(folder, path)
+    manifest = found(folder, path)
     ordeal = Campaign(folder, path, manifest.run_dir, plan, seed=seed, echo=_show(name)).run(_LONGEST_S)
-    wrong = [f"left over: {what}" for what in (*ordeal.survivors, *abandoned(before))]
+    wrong = [f"left over: {what}" for what in (*ordeal.survivors, *abandoned(before))] + ordeal.unmended
     if len(ordeal.kills) < len(plan):
         wrong.append(f"the run ended after {len(ordeal.kills)} of {len(plan)} kills")
     if ordeal.codes != [-9] * sum(kill.kind == "driver" for kill in ordeal.kills) + [0]:
@@ -82,7 +83,9 @@ def struck(
 
 def _write(folder: Path, name: str, steps: int, max_staleness: int, impatient: bool) -> Path:
     cluster = MANIFEST["cluster"] | {"most_restarts": 100} | (_IMPATIENT if impatient else {})
-    values = {"name": name, "steps": steps, "max_staleness": max_staleness, "cluster": cluster, "held_out": {"every": 0}}
+    values = {"name": name, "steps": steps, "max_staleness": max_staleness, "cluster": cluster}
+    if impatient:
+        values["weights"] = _HASTY
     if max_staleness > 0:  # weights then arrive in the middle of responses
         values["learner"] = MANIFEST["learner"] | {"loss": {"engine_is": True}}
         values["rollout"] = MANIFEST["rollout"] | {"max_iterations_per_call": 6}
@@ -91,8 +94,8 @@ def _write(folder: Path, name: str, steps: int, max_staleness: int, impatient: b
     return path
 
 
-def _load(folder: Path, path: Path) -> Manifest:
-    """With paths that hold from everywhere."""
+def found(folder: Path, path: Path) -> Manifest:
+    """A manifest of a run in `folder`, with paths that hold from everywhere."""
     data = [f"data.{part}.path={folder / part}.jsonl" for part in ("train", "held_out")]
     return load(path, [f"runs_dir={folder / 'runs'}", f"model.path={folder / 'model'}", *data])
 

@@ -8,7 +8,7 @@ that the driver itself has used since the last wait, so a slow driver keeps the 
 import heapq
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -29,10 +29,14 @@ class SimPending:
     value: Any = None
     error: Exception | None = None
 
+    @property
+    def what(self) -> str:
+        return f"{self.worker.name}.{self.method}"
+
     def result(self, deadline_s: float | None = None) -> Any:
         while not self.done:
             if not self.fleet.wait_some([self], deadline_s):
-                raise Overdue(f"{self.worker.name}.{self.method}: no answer within {deadline_s} s")
+                raise Overdue(f"{self.what}: no answer within {deadline_s} s")
         if self.error is not None:
             raise self.error
         return self.value
@@ -99,9 +103,9 @@ class SimFleet:
 
     def fail(self, pending: SimPending) -> None:
         name = pending.worker.name
-        pending.done, pending.error = True, WorkerDied(f"{name}.{pending.method}: {name} is gone", name)
+        pending.done, pending.error = True, WorkerDied(f"{pending.what}: {name} is gone", name)
 
-    def wait_some(self, pending: Sequence[SimPending], timeout_s: float | None = None) -> list[SimPending]:
+    def wait_some(self, pending: Collection[SimPending], timeout_s: float | None = None) -> list[SimPending]:
         self._charge()
         end = self.clock + (1e9 if timeout_s is None else timeout_s)
         while not (ready := [one for one in pending if one.done]) and self._events and self._events[0][0] <= end:

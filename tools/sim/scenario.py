@@ -1,7 +1,9 @@
 """One simulated run: the real event loop, pool, scheduler, staleness bound and training loop on simulated workers."""
 
 import gc
+import json
 from collections import Counter
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -11,13 +13,15 @@ import numpy as np
 
 from ib_lpo.branching.draws import Draws
 from ib_lpo.branching.scheduler import BranchScheduler
+from ib_lpo.fleet.base import WorkerDied
 from ib_lpo.fleet.loop import EventLoop
 from ib_lpo.learner.batch import sequences
+from ib_lpo.learner.group import LearnerLost
 from ib_lpo.learner.staleness import staleness_metrics
 from ib_lpo.manifest import Manifest, validate
 from ib_lpo.progress import Metrics
 from ib_lpo.rollout.engines import Engines
-from ib_lpo.train import train_on
+from ib_lpo.train import train_to_the_end
 from ib_lpo.tree import Question, RolloutTree
 from ib_lpo.weights.publisher import Publisher
 from sim.fleet import SimFleet, SimWorker
@@ -37,6 +41,8 @@ class Scenario:
     mean_tokens: float = 1500.0
     mtbf_s: float = 0.0  # mean time between the deaths of one engine; 0: none dies
     hangs: float = 0.25  # share of deaths that are silent
+    learner_deaths: int = 0
+    learner_life_s: float = 120.0  # mean time that the learner lives between them
     update_share: float = 0.8  # the learner's time per step, of what the engines need for it
     seed: int = 0
 
@@ -47,6 +53,7 @@ class Scenario:
 
 
 ROOTS, BRANCHES = 4, 3
+CHECKPOINT = 2
 RESTARTS = 1_000_000
 
 
@@ -57,7 +64,8 @@ class Outcome:
     trajectories: int
     lost: int  # trajectories that a step should have and does not
     twice: int  # trajectories that stand in the record more than once
-    deaths: int
+    deaths: int  # of engines
+    learner_losses: int
     reissued: int
     idle: float  # share of the engines' time without a call, between the first and the last steps
     filled: float  # share of the engines' slots that decode, over the whole run
@@ -68,36 +76,65 @@ class Outcome:
 
 @dataclass
 class Record:
-    """Stands for the run directory: keeps what each step trained on."""
+    """Stands for the run directory: keeps what each step trained on, and a checkpoint of every CHECKPOINT steps."""
 
     draws: Draws = field(default_factory=Draws)
     done: int = 0
     begun: bool = True
     rows: list[Metrics] = field(default_factory=list)
-    ids: list[Counter] = field(default_factory=list)
+    ids: list[list[str]] = field(default_factory=list)
+    losses: int = 0
+    saved: tuple[int, str] = (0, json.dumps(Draws().state()))
 
     def phase(self, name: str) -> Any:
         return nullcontext()
 
     def record(self, step: int, trees: list[RolloutTree], metrics: dict[str, float], parts: Any) -> None:
         self.rows.append(metrics)
-        self.ids.append(Counter(t.id for tree in trees for t in tree.trajectories))
+        self.ids.append([t.id for tree in trees for t in tree.trajectories])
         self.done = step
         self.draws.finished(step)
+        if step % CHECKPOINT == 0:
+            self.saved = step, json.dumps(self.draws.state())
+
+    def restore(self, parts: Any) -> int:
+        return self.done
+
+    def rewind(self, parts: Any, loss: LearnerLost) -> int:
+        self.losses += 1
+        self.done, state = self.saved
+        self.draws = Draws.of(json.loads(state))
+        del self.rows[self.done :], self.ids[self.done :]
+        parts.learner.restart()
+        return self.done
 
 
 class _Learner:
     """The driver's side of the simulated learner."""
 
-    def __init__(self, loop: EventLoop, worker: SimWorker):
-        self._loop, self._worker = loop, worker
+    def __init__(self, loop: EventLoop, make: Callable[[], SimWorker]):
+        self._loop, self._make = loop, make
+        self._worker = make()
 
     def update(self, trees: list[RolloutTree], step: int) -> dict[str, float]:
-        self._loop.gather([self._worker.call("update", step)], "update")
+        self._ask("update", step)
         return staleness_metrics(sequences(trees), step - 1)
 
     def publish(self, version: int, route: Any) -> Any:
-        return self._loop.gather([self._worker.call("publish", version)], "publish")[0]
+        return self._ask("publish", version)
+
+    def restart(self) -> None:
+        self._worker = self._make()
+        self._ask("start")
+
+    def require_alive(self) -> None:
+        self._ask("ready")
+
+    def _ask(self, method: str, *args: Any) -> Any:
+        try:
+            return self._loop.gather([self._worker.call(method, *args)], method)[0]
+        except WorkerDied as died:
+            raise LearnerLost(str(died), died.worker) from None
 
 
 def simulate(scenario: Scenario) -> Outcome:
@@ -131,20 +168,26 @@ def simulate(scenario: Scenario) -> Outcome:
             fleet.at(rng.exponential(scenario.mtbf_s), lambda: die(worker))
         return worker
 
-    parts = _parts(manifest, loop, fleet, make, scenario)
+    def make_learner() -> SimWorker:
+        worker = fleet.host("learner-0", SimLearner(update_s=_update_s(scenario), publish_s=2.0))
+        if record.losses < scenario.learner_deaths:
+            fleet.at(rng.exponential(scenario.learner_life_s), worker.kill)
+        return worker
+
     record = Record()
+    parts = _parts(manifest, loop, fleet, make, make_learner, scenario)
     gc.collect()
-    train_on(0, record, parts)
+    train_to_the_end(record, parts)
     return _outcome(scenario, record, parts, fleet, born, sum(deaths.values()))
 
 
-def _parts(manifest: Manifest, loop: EventLoop, fleet: SimFleet, make: Any, scenario: Scenario) -> Any:
+def _parts(manifest: Manifest, loop: EventLoop, fleet: SimFleet, make: Any, make_learner: Any, scenario: Scenario) -> Any:
     def decode(ids: Any) -> str:
         return "".join(map(str, ids))
 
     scheduler = BranchScheduler(manifest, loop, fleet.host("sampler", SimSampler()), fleet.host("verifier", SimVerifier()), decode)
     engines = Engines(manifest, "cpu", loop, scheduler.on_generations, make)
-    learner = _Learner(loop, fleet.host("learner", SimLearner(update_s=_update_s(scenario), publish_s=2.0)))
+    learner = _Learner(loop, make_learner)
     publisher = Publisher(manifest, loop, learner, engines)
     scheduler.serve_on(engines, publisher.again)
     loop.until(lambda: engines.started, "the start of the engines")
@@ -187,6 +230,7 @@ def _manifest(scenario: Scenario) -> Manifest:
             "branching": {"roots": ROOTS, "branches": BRANCHES, "floor": 0.0},
             "latent": {"kind": "none"},
             "ib": {"estimator": "none"},
+            "weights": {"deadline_s": 30},
             "cluster": {"suspect_after_s": 60, "dead_after_s": 120, "most_restarts": RESTARTS},
         }
     )
@@ -194,20 +238,21 @@ def _manifest(scenario: Scenario) -> Manifest:
 
 def _outcome(scenario: Scenario, record: Record, parts: Any, fleet: SimFleet, born: list[SimWorker], deaths: int) -> Outcome:
     wanted = scenario.steps * scenario.questions * ROOTS * (1 + BRANCHES)
-    seen = sum(of.total() for of in record.ids)
+    ids = Counter(id for of_step in record.ids for id in of_step)
     edge = scenario.max_staleness + 1  # the first steps begin together, the last have no successors
     steady = record.rows[edge:-edge] or record.rows
     capacity = fleet.clock / scenario.iteration_s * scenario.engines * scenario.running
     names = {name for row in record.rows for name in row if name.startswith("staleness/share_")}
     return Outcome(
-        trajectories=seen,
-        lost=wanted - sum(len(of) for of in record.ids),
-        twice=seen - sum(len(of) for of in record.ids),
+        trajectories=ids.total(),
+        lost=wanted - len(ids),
+        twice=ids.total() - len(ids),
         deaths=deaths,
+        learner_losses=record.losses,
         reissued=int(record.rows[-1]["fleet/reissued"]),
         idle=float(np.mean([row["idle/engines"] for row in steady])),
         filled=sum(worker.target.tokens for worker in born) / capacity,
-        driver_ms=1e3 * fleet.driver_seconds / seen,
+        driver_ms=1e3 * fleet.driver_seconds / ids.total(),
         step_s=fleet.clock / scenario.steps,
         staleness={int(n.rpartition("_")[2]): float(np.mean([row.get(n, 0.0) for row in record.rows])) for n in sorted(names)},
     )

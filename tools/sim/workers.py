@@ -99,6 +99,13 @@ class SimLearner:
     def __init__(self, *, update_s: float, publish_s: float):
         self._update_s, self._publish_s = update_s, publish_s
 
+    def start(self) -> tuple[None, float]:
+        """Also loads a checkpoint."""
+        return None, 60.0
+
+    def ready(self) -> tuple[None, float]:
+        return None, 0.0
+
     def update(self, step: int) -> tuple[None, float]:
         return None, self._update_s
 
@@ -110,7 +117,7 @@ class SimVerifier:
     """A random reward per response."""
 
     def grade(self, items: list[tuple[str, str]]) -> tuple[list[Grade], float]:
-        return [CORRECT if generator(text).random() < 0.5 else WRONG for text, _ in items], 0.002 * len(items)
+        return [CORRECT if generator(text).random() < 0.5 else WRONG for text, _ in items], 0.0005 * len(items)
 
     def stats(self) -> tuple[dict[str, float], float]:
         return {}, 0.0

@@ -4,11 +4,13 @@
 get one broadcast. A receiver that was not there, or whose broadcast failed, asks for a group of two. Groups live for one version: a
 receiver that died breaks the broadcast of that version alone, and leaves the others with the version they serve.
 
-Who waits for whom: a receiver for the courier and for the other receivers of the route, `weights.deadline_s` at most; the courier for all
-of them, as long; the learner for nobody, except for the courier of the version before, when it has the next one ready.
+Who waits for whom: a receiver for the courier and for the other receivers of the route, `weights.deadline_s` at most until it has all
+bytes; the courier for all of them to come, as long, and then for the bytes to leave, as long; the learner for nobody, except for the
+courier of the version before, when it has the next one ready.
 """
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -43,7 +45,7 @@ class Meeting:
     host: str
     port: int
     key: str
-    members: tuple[str, ...]
+    members: tuple[str, ...]  # Place.receiver of each
 
 
 class _Courier(threading.Thread):
@@ -98,7 +100,8 @@ class BroadcastOutlet:
         self._buffers = [*self._buffers[1:], buckets]
         self._dismiss()
         self._writes += 1
-        meeting = Meeting(self._host, self._store.port, f"{self._writes}/{version}", tuple(route.places))
+        members = tuple(place.receiver for place in route.places.values())
+        meeting = Meeting(self._host, self._store.port, f"{self._writes}/{version}", members)
         self._courier = _Courier(self._store, meeting, lambda store, size: self._send(buckets, store, size))
         return meeting
 
@@ -113,8 +116,9 @@ class BroadcastOutlet:
 
     def _send(self, buckets: list[Tensor], store: PrefixStore, size: int) -> None:
         group = self.wire.group(store, 0, size, self._deadline_s)
+        end = time.monotonic() + self._deadline_s
         for bucket in buckets:
-            group.broadcast(bucket.to(self.wire.device), 0).wait()
+            broadcast(group, bucket.to(self.wire.device), end)
         self.wire.settle()
 
 
@@ -130,13 +134,14 @@ class BroadcastInlet:
 
     def read(self, parcel: Parcel) -> list[Tensor]:
         meeting: Meeting = parcel.content
+        end = time.monotonic() + self._deadline_s
         if [bucket.numel() for bucket in self._buckets] != list(parcel.layout.sizes):
             self._buckets = [torch.empty(size, dtype=torch.uint8) for size in parcel.layout.sizes]
         try:
-            group = self._join(meeting)
+            group = self._join(meeting, end)
             for bucket in self._buckets:
                 landing = bucket if self.wire.device == "cpu" else torch.empty_like(bucket, device=self.wire.device)
-                group.broadcast(landing, 0).wait()
+                broadcast(group, landing, end)
                 bucket.copy_(landing)
         except RuntimeError as error:
             raise TransferError(
@@ -152,21 +157,30 @@ class BroadcastInlet:
     def close(self) -> None:
         self._buckets = []
 
-    def _join(self, meeting: Meeting) -> Any:
-        limit = timedelta(seconds=self._deadline_s)
-        store = TCPStore(meeting.host, meeting.port, is_master=False, wait_for_workers=False, timeout=limit)
+    def _join(self, meeting: Meeting, end: float) -> Any:
+        store = TCPStore(meeting.host, meeting.port, is_master=False, wait_for_workers=False, timeout=_left(end))
         again, self._tried = meeting == self._tried, meeting
         name, rank, size = "route", 0, 1 + len(meeting.members)
         if self._receiver in meeting.members and not again:
             rank = 1 + meeting.members.index(self._receiver)
         else:
             name, rank, size = f"newcomer-{store.add(f'{meeting.key}/newcomers', 1)}", 1, 2
-        return self.wire.group(PrefixStore(f"{meeting.key}/{name}", store), rank, size, self._deadline_s)
+        return self.wire.group(PrefixStore(f"{meeting.key}/{name}", store), rank, size, _left(end).total_seconds())
 
     def _check(self, parcel: Parcel) -> None:
         for name, tensor in parcel.layout.tensors(self._buckets):
             if fingerprint(tensor) != parcel.fingerprints[name]:
                 raise TransferError(f"{self._receiver}: {name} of version {parcel.version} changed on its way; stage the parcel again")
+
+
+def broadcast(group: Any, tensor: Tensor, end: float) -> None:
+    """From rank 0; returns once it is done. Raises RuntimeError at `end`, monotonic seconds."""
+    group.broadcast(tensor, 0, timeout=_left(end)).wait(_left(end))
+
+
+def _left(end: float) -> timedelta:
+    """Until then; never zero, which would mean for ever."""
+    return timedelta(seconds=max(end - time.monotonic(), 0.001))
 
 
 def one_line(error: Exception) -> str:
