@@ -256,7 +256,7 @@ class InProcess:
 
     def call(self, method, *args):
         self.calls += 1
-        return LocalPending(getattr(self.scorer, method)(*args))
+        return LocalPending(f"scorer.{method}", getattr(self.scorer, method)(*args))
 
 
 def test_replicas_give_what_one_scorer_gives(model_dir, grown):

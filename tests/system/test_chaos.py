@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ib_lpo.tracking import read_metrics
 from ib_lpo.tree_store import write_trees
 from tests.system.conftest import REFERENCE_STEPS
 
@@ -38,6 +39,10 @@ def test_a_run_survives_the_death_of_every_part(shared, reference):
     assert trial.wrong == []
     assert [kill.kind for kill in trial.kills] == [kind for kind, _ in PLAN]
     assert all(kill.recovery_s is not None for kill in trial.kills if kill.kind != "engine")
+    same = min(kill.step for kill in trial.kills if kill.kind == "engine")
+    files = [of.run_dir / "rollouts.jsonl" for of in (trial.manifest, reference)]
+    shown, whole = ([row for row in read_metrics(file) if row["step"] <= same] for file in files)
+    assert shown == whole and [row["step"] for row in shown] == [step for step in range(1, same + 1, 2) for _ in range(8)]
 
 
 @pytest.mark.parametrize("damage", ["a step twice", "a trajectory lost", "the questions of another step", "another token"])

@@ -14,7 +14,7 @@ from ib_lpo.tracking import read_metrics
 from ib_lpo.tree import Label
 from ib_lpo.tree_store import read_trees
 from tests.system.conftest import REFERENCE_STEPS
-from tests.system.runs import LOCAL, descendants, dumps, finish, repeatable, start, train, write_manifest
+from tests.system.runs import LOCAL, descendants, finish, repeatable, start, train, write_manifest
 
 pytestmark = pytest.mark.slow
 
@@ -96,7 +96,8 @@ def test_every_generated_token_of_a_kept_trajectory_is_trained_once(run, folder)
         assert line["update/tokens"] == sum(t.token_ids.size for tree in trees for t in tree.kept)
 
 
-def test_ctrl_c_stops_everything_and_the_same_manifest_and_seed_give_the_same_run(run, folder):
+def test_ctrl_c_stops_everything_and_says_how_to_go_on(folder):
+    """That a run which is ended and resumed is the same bit for bit: test_chaos.py."""
     manifest = write_manifest(folder, name="interrupted")
     process = start(folder, manifest)
     marker = folder / "runs" / "interrupted" / "checkpoints" / "step-000002" / "complete"
@@ -111,18 +112,6 @@ def test_ctrl_c_stops_everything_and_the_same_manifest_and_seed_give_the_same_ru
     _, alive = psutil.wait_procs(children, timeout=60)
     assert not alive
     assert len(repeatable(folder, "interrupted")) < 7
-    output = train(folder, manifest, "--resume")
-    assert "from step 2" in output
-    assert dumps(repeatable(folder, "interrupted")) == dumps(repeatable(folder, "reference")[:7])
-    shown, whole = (read_metrics(folder / "runs" / name / "rollouts.jsonl") for name in ("interrupted", "reference"))
-    assert shown == whole[:24] and [row["step"] for row in shown] == [1] * 8 + [3] * 8 + [5] * 8
-    for step in (1, 6):
-        for first, second in zip(trees_of(folder, "reference", step), trees_of(folder, "interrupted", step), strict=True):
-            assert [t.id for t in first.trajectories] == [t.id for t in second.trajectories]
-            for a, b in zip(first.trajectories, second.trajectories, strict=True):
-                np.testing.assert_array_equal(a.token_ids, b.token_ids)
-                np.testing.assert_array_equal(a.logprobs, b.logprobs)
-                assert a.ib == b.ib
 
 
 IN_PROCESS = {
