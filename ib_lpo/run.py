@@ -18,7 +18,7 @@ from ib_lpo.assembly import Assembly
 from ib_lpo.branching.draws import Draws
 from ib_lpo.checkpoints.contents import LATENT, LEARNER, fill
 from ib_lpo.checkpoints.directory import Checkpoint, find
-from ib_lpo.checkpoints.durable import sync, sync_tree
+from ib_lpo.checkpoints.durable import sync
 from ib_lpo.checkpoints.shelf import Checkpoints
 from ib_lpo.errors import UserError
 from ib_lpo.latent.store import keep_latent, latent_digest
@@ -58,6 +58,7 @@ class Run:
         self._kept_latent = keep_latent(manifest, self._directory / LATENT, self._latent)
         self._display = StepDisplay(manifest.steps, self.done)
         self._losses = 0
+        self._unsynced: list[Path] = []  # trees since the last checkpoint
 
     def __enter__(self) -> "Run":
         nothing = " (no checkpoint to resume from)" if self._resumed else ""
@@ -122,7 +123,8 @@ class Run:
 
     def record(self, step: int, trees: list[RolloutTree], metrics: dict[str, float], parts: Assembly) -> None:
         """Write trees, metrics and rollouts, tell alarms, save a checkpoint when due; its seconds count towards the next step."""
-        write_trees(self._directory / "trees" / f"step-{step:06d}.parquet", trees, step, decode=parts.decode)
+        path = self._directory / "trees" / f"step-{step:06d}.parquet"
+        self._unsynced.append(write_trees(path, trees, step, decode=parts.decode))
         metrics |= self._display.seconds | self._display.idle("learner", ("update", "publish")) | self._shelf.metrics()
         metrics["fleet/learner_losses"] = float(self._losses)
         alarms, told = raise_alarms(self._lines, metrics, self._manifest.learner)
@@ -155,18 +157,17 @@ class Run:
 
     def _save(self, step: int, metrics: dict[str, float], parts: Assembly) -> None:
         def save(directory: Path) -> None:
+            self._sync_record()
             fill(directory, self._manifest, parts.learner, self._kept_latent)
 
         state = {"step": step, **self.draws.state(), "latent": self._latent, "questions": _digest(parts)}
-        self._sync_record()
         self._shelf.write(step, save, state, metrics)
 
     def _sync_record(self) -> None:
-        """Bring the record to the disk before a checkpoint that goes on after it: its steps are not made again."""
-        sync_tree(self._directory / "trees")
-        for lines in self._directory.glob("*.jsonl"):
-            sync(lines)
-        sync(self._directory)
+        """Bring the record to the disk before a checkpoint that goes on after it: its steps are not made again. Raises OSError."""
+        for path in (*self._unsynced, self._directory / "trees", *self._directory.glob("*.jsonl"), self._directory):
+            sync(path)
+        self._unsynced.clear()
 
     def _require_questions(self, checkpoint: Checkpoint, parts: Assembly) -> None:
         """Raise UserError when the checkpoint was trained on other questions."""

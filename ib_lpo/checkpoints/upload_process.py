@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 
 from ib_lpo.parent import die_with
@@ -44,7 +45,9 @@ def _end(running: subprocess.Popen | None) -> None:
     """Of the whole group, this process included."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.killpg(0, signal.SIGTERM)
-    if running is not None:
+    if running is None:  # it is just being started
+        time.sleep(_GRACE_S)
+    else:
         with suppress(subprocess.TimeoutExpired):
             running.wait(_GRACE_S)
     os.killpg(0, signal.SIGKILL)

@@ -87,7 +87,7 @@ class EventLoop:
 
     def _serve(self, end: float) -> None:
         """One round of waiting: run the handlers of what is finished."""
-        for pending in self.fleet.wait_some(self._handlers, min(TICK_S, end - self.now())):
+        for pending in self.fleet.wait_some(self._handlers, max(0.0, min(TICK_S, end - self.now()))):
             if handler := self._handlers.pop(pending, None):
                 self._handled += 1
                 handler(pending)

@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ib_lpo.checkpoints.durable import sync, sync_tree
 from ib_lpo.errors import UserError
 from ib_lpo.latent.config import EncoderConfig
 from ib_lpo.latent.identity import encoder_identity, file_digest, identities, policy_identity
@@ -110,7 +111,9 @@ def keep_latent(manifest: Manifest, directory: Path, digest: str | None) -> Kept
         for left in (partial, directory):
             shutil.rmtree(left, ignore_errors=True)
         KeptLatent(manifest.latent.weights, digest).copy_to(partial)
+        sync_tree(partial)
         partial.rename(directory)
+        sync(directory.parent)
     except OSError as error:
         raise UserError(f"{directory}: cannot be written ({error}); make room there, or set runs_dir to a disk that has some") from None
     return kept

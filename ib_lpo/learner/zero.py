@@ -148,18 +148,20 @@ def whole_weights(module: nn.Module, bucket_bytes: int, *, keep: bool) -> Iterat
     """
     import deepspeed
 
-    for group in _buckets(module, bucket_bytes):
+    for group in buckets(module, bucket_bytes):
         with deepspeed.zero.GatheredParameters([parameter for _, parameter in group]):
             if keep:
                 yield from ((name, parameter.detach()) for name, parameter in group)
 
 
-def _buckets(module: nn.Module, bucket_bytes: int) -> Iterator[list[tuple[str, nn.Parameter]]]:
+def buckets(module: nn.Module, most_bytes: int, itemsize: int | None = None) -> Iterator[list[tuple[str, nn.Parameter]]]:
+    """Parameters, in order, of at most `most_bytes` together, where that holds one; tied ones once. `itemsize`: bytes per element, by
+    default its own."""
     group: list[tuple[str, nn.Parameter]] = []
     size = 0
     for name, parameter in module.named_parameters():
-        nbytes = parameter.ds_numel * parameter.element_size()
-        if group and size + nbytes > bucket_bytes:
+        nbytes = parameter.ds_numel * (itemsize or parameter.element_size())
+        if group and size + nbytes > most_bytes:
             yield group
             group, size = [], 0
         group.append((name, parameter))

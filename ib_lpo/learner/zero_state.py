@@ -5,7 +5,6 @@ writes them when each rank has its next files; no rank holds the model whole. Lo
 only where DeepSpeed gathers the parameters that it keeps whole on every rank.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from ib_lpo.checkpoints.directory import CheckpointError
 from ib_lpo.checkpoints.learner_state import MOMENTS, WEIGHTS, Entry, LearnerState, write_files
+from ib_lpo.learner.zero import buckets
 
 _Named = list[tuple[str, nn.Parameter]]
 _Tensors = dict[str, dict[str, Tensor]]  # by kind, then by parameter
@@ -36,7 +36,7 @@ def save_state(engine: Any, directory: Path, *, rank: int, world: int, file_byte
     entries: dict[str, Entry] = {}
     held: tuple[int, _Named, _Tensors] | None = None
     failure: Exception | None = None
-    groups = list(_groups(engine.module, file_bytes))
+    groups = list(buckets(engine.module, file_bytes, itemsize=4))
     for number, group in enumerate(groups):
         own = number % world == rank and failure is None
         tensors = _gather(engine, group, kinds, keep=own)
@@ -129,18 +129,3 @@ def _gather(engine: Any, group: _Named, kinds: tuple[str, ...], *, keep: bool) -
                 if keep:
                     found[WEIGHTS][name] = parameter.detach().to("cpu", copy=True)
     return found if keep else {}
-
-
-def _groups(module: nn.Module, file_bytes: int) -> Iterator[_Named]:
-    """Parameters, in order, of about `file_bytes` of float32 together; tied ones once."""
-    group: _Named = []
-    size = 0
-    for name, parameter in module.named_parameters():
-        nbytes = 4 * parameter.ds_numel
-        if group and size + nbytes > file_bytes:
-            yield group
-            group, size = [], 0
-        group.append((name, parameter))
-        size += nbytes
-    if group:
-        yield group

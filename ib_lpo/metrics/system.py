@@ -46,7 +46,12 @@ SYSTEM = (
         source=_PUBLISH,
         total="sum",
     ),
-    Metric(name="publish/rpcs", unit="count", meaning="most calls that one receiver needed; 2 unless it had to try again", source=_PUBLISH),
+    Metric(
+        name="publish/rpcs",
+        unit="count",
+        meaning="most calls of both phases to one receiver; 2 unless it had to try again",
+        source=_PUBLISH,
+    ),
     Metric(
         name="publish/no_room",
         unit="count",

@@ -192,19 +192,19 @@ class Engines:
         return member
 
     def _started(self, member: _Member, pending: Pending) -> None:
-        if answer := self._answer(member, pending):
+        if answer := self._answer(member, pending, None):
             member.place = answer[0]
             member.health.ready()
             self._stale.add(member)
             self._refit()
 
-    def _call(self, member: _Member, then: Callable[..., None], method: str, *args: object) -> None:
-        """A call that owes an answer; `then(pending)` hears of it."""
+    def _call(self, member: _Member, then: Callable[..., None], method: str, *args: object, round_: _Round | None = None) -> None:
+        """A call that owes an answer; `then(value)` hears of it. `round_`: that it is part of."""
         member.health.called(self._loop.now())
-        self._loop.on(member.worker.call(method, *args), partial(self._heard, member, then))
+        self._loop.on(member.worker.call(method, *args), partial(self._heard, member, then, round_))
 
-    def _heard(self, member: _Member, then: Callable[..., None], pending: Pending) -> None:
-        answer = self._answer(member, pending)
+    def _heard(self, member: _Member, then: Callable[..., None], round_: _Round | None, pending: Pending) -> None:
+        answer = self._answer(member, pending, round_)
         if answer is not None:
             member.health.heard(self._loop.now())
             if member.health.state is EngineState.STALE:
@@ -212,7 +212,7 @@ class Engines:
             then(*answer)
             self._refit()
 
-    def _answer(self, member: _Member, pending: Pending) -> list | None:
+    def _answer(self, member: _Member, pending: Pending, round_: _Round | None) -> list | None:
         """[value] of a member's call; None when the member is gone, or dies of this."""
         if member is not self._members[member.index]:
             return None
@@ -221,7 +221,7 @@ class Engines:
         except WorkerDied as error:
             self._lost(member, str(error))
         except TransferError as error:  # it could not read what it was sent, and is as fit as before
-            self._refused(member, str(error))
+            self._refused(member, str(error), round_)
         return None
 
     def _lost(self, member: _Member, why: str) -> None:
@@ -240,17 +240,21 @@ class Engines:
         self._leave_round(member)
         self._dispatch()
 
-    def _refused(self, member: _Member, why: str) -> None:
-        """Let a member wait for the next version: what it could not read may be gone, and the learner with it."""
+    def _refused(self, member: _Member, why: str, round_: _Round | None) -> None:
+        """Let a member wait for the next version: what it could not read may be gone, and the learner with it. One of a round that was
+        dropped says nothing about the present one."""
         member.refusals += 1
-        self._unreadable = True
         if member.refusals > _REFUSALS:
             self._lost(member, why)
             return
         member.health.heard(self._loop.now())
         if member.health.state is EngineState.STALE:
             self._stale.add(member)
-        self._leave_round(member)
+        if round_ is self._round:
+            self._unreadable = True
+            self._leave_round(member)
+        else:
+            self._refit()
 
     def _look(self) -> None:
         """Judge by the clock who is late."""
@@ -321,7 +325,7 @@ class Engines:
 
     def _transfer(self, member: _Member, round_: _Round, then: Callable[..., None], method: str, what: Parcel | int) -> None:
         round_.delivery.calls[member.worker.name] += 1
-        self._call(member, partial(then, member, round_), method, what)
+        self._call(member, partial(then, member, round_), method, what, round_=round_)
 
     def _staged(self, member: _Member, round_: _Round, nothing: None) -> None:
         if round_ is self._round and member in round_.waiting and not round_.committing:

@@ -58,7 +58,10 @@ class Verifier:
     def check_gold(self, golds: Sequence[str]) -> list[int]:
         """Indices of gold answers that the reward does not accept, or not within the bounds. Equal ones are looked at once."""
         distinct = list(dict.fromkeys(golds))
-        grades = self._run([("gold", gold, "") for gold in distinct])
+        try:
+            grades = self._run([("gold", gold, "") for gold in distinct])
+        except Stillborn as error:  # told to the user: golds are checked before a run has workers
+            raise VerifierError(str(error)) from None
         bad = {gold for gold, grade in zip(distinct, grades, strict=True) if grade.verdict is not Verdict.CORRECT}
         return [index for index, gold in enumerate(golds) if gold in bad]
 

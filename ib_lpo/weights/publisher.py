@@ -8,7 +8,7 @@ engines take the version one by one between two of their calls, and the next pub
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -33,7 +33,6 @@ class Publisher:
         self._scorers: list[Kept] = []
         self._parcel: Parcel | None = None
         self._unreported: Delivery | None = None  # the engines take it while the learner goes on
-        self._known: dict[str, Place] = {}  # of scorers, by the name of the worker
 
     def follow(self, scorers: list[Kept]) -> None:
         """Scorers that get every version too."""
@@ -42,7 +41,7 @@ class Publisher:
     def prepare(self, scorer: Worker) -> list[Pending]:
         """What a new scorer must have done before it scores: take the present version, if there is one, verified."""
         parcel = self._parcel
-        return [] if parcel is None else [_Verified(scorer.call("take", parcel), scorer.name, parcel)]
+        return [] if parcel is None else [_Verified(scorer.call("take", parcel), scorer.name, replace(parcel, content=None))]
 
     def publish(self, version: int) -> dict[str, float]:
         """`publish/...` metrics of this publish; in an overlapped run of the one before it, which has ended by now: of the first one only
@@ -75,11 +74,9 @@ class Publisher:
         return delivery
 
     def _places(self) -> dict[str, Place]:
-        """Every scorer is asked once in its life."""
-        new = [scorer for scorer in self._scorers if scorer.worker.name not in self._known]
-        found = self._ask(new, lambda scorer: scorer.call("place"), "where the scorers are")
-        self._known |= zip([scorer.worker.name for scorer in new], found, strict=True)
-        return self._engines.places | {scorer.name: self._known[scorer.worker.name] for scorer in self._scorers}
+        """Scorers are asked, which finds those that died since they last scored: nobody waits for them in a broadcast."""
+        found = self._ask(self._scorers, lambda scorer: scorer.call("place"), "where the scorers are")
+        return self._engines.places | dict(zip([scorer.name for scorer in self._scorers], found, strict=True))
 
     def _scorers_do(self, method: str, delivery: Delivery) -> list[Any]:
         def call(scorer: Kept) -> Pending:
@@ -110,7 +107,7 @@ class _Verified:
 
     pending: Pending
     worker: str
-    parcel: Parcel
+    parcel: Parcel  # without its content, which this would keep alive
 
     @property
     def what(self) -> str:

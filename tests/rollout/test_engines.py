@@ -263,6 +263,21 @@ def test_a_silent_engine_is_replaced_when_everything_is_abandoned():
     assert served(rig) == (3, 3)
 
 
+def test_a_refusal_of_what_was_abandoned_says_nothing_about_what_came_then():
+    """The learner that sent it is gone; an engine comes to its call only when the next learner has sent a version."""
+    slow, refused = Fault(seconds=20.0), Fault(error=TransferError("gone with its sender"))
+    rig = Rig(1, faults={("engine-0", "advance"): [slow], ("engine-0", "stage"): [Fault(), refused]})
+    rig.publish(5)
+    rig.ask(3)
+    rig.wait(1.0)
+    rig.send(6)
+    rig.engines.abandon()
+    rig.publish(5)
+    del rig.heard[:]
+    rig.hear(rig.ask(3, of="again"))
+    assert not rig.engines.starved and served(rig) == (5, 5)
+
+
 def test_too_many_deaths_are_an_error_that_names_the_setting():
     rig = Rig(2, faults={(f"engine-0{again}", "stage"): [Fault(dies=True)] for again in ("", ".1", ".2")}, cluster={"most_restarts": 2})
     with pytest.raises(FleetError, match=r"cluster\.most_restarts=2"):

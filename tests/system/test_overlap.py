@@ -13,7 +13,6 @@ from ib_lpo.manifest import load
 from ib_lpo.tracking import read_metrics
 from ib_lpo.tree_store import read_trees
 from tests.system.runs import MANIFEST, descendants, start, train, write_manifest
-from tests.system.tiny_policy import save_policy, save_questions
 
 pytestmark = pytest.mark.slow
 
@@ -21,12 +20,8 @@ STEPS, STALENESS, PER_STEP = 6, 2, 4
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("overlap")
-    save_policy(folder / "model")
-    save_questions(folder / "train.jsonl", 50, seed=1)
-    save_questions(folder / "held_out.jsonl", 8, seed=2)
-    return folder
+def folder(shared):
+    return shared
 
 
 @pytest.fixture(scope="module")

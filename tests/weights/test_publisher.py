@@ -108,8 +108,8 @@ def test_scorers_and_engines_get_every_version(rig):
         assert rig.held() == [version] * 2 and rig.engines.version == version
         assert metrics["publish/syncs"] == 1 and metrics["publish/seconds_paused"] == 3.0
         assert metrics["publish/rpcs"] == 2 and 100 < metrics["publish/seconds"] < 110
-    for scorer in rig.scorers:  # where it is, it is asked once
-        assert scorer.worker.target.calls == ["place", *["stage", "commit"] * 3]
+    for scorer in rig.scorers:
+        assert scorer.worker.target.calls == ["place", "stage", "commit"] * 3
     assert rig.learner.sent == [(version, ["scorer-0", "scorer-1"]) for version in range(3)]
 
 
@@ -132,6 +132,13 @@ def test_a_scorer_that_dies_between_two_publishes_is_replaced_by_one_with_the_pr
     rig.publisher.publish(1)
     rig.scorers[1].kill()
     assert rig.held() == [1, 1] and rig.scorers[1].restarts == 1
+
+
+def test_a_scorer_that_died_while_nobody_asked_it_is_no_receiver_of_the_next_version(rig):
+    rig.publisher.publish(0)
+    rig.scorers[0].worker.kill()
+    rig.publisher.publish(1)
+    assert rig.learner.routes[-1]["scorer-0"].receiver == "scorer-0.1"
 
 
 def test_engines_may_commit_once_the_scorers_have_staged(rig):
