@@ -1,4 +1,4 @@
-"""One Ray for all tests of the fleet."""
+"""One Ray for the tests of a file, which is gone after them: whoever starts Ray in this process later gets one of its own."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from ib_lpo.fleet.config import ClusterConfig
 from ib_lpo.fleet.ray import RayFleet
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def fleet(tmp_path_factory):
     fleet = RayFleet(ClusterConfig(cpus=2, call_deadline_s=60), tmp_path_factory.mktemp("logs"))
     yield fleet

@@ -61,16 +61,21 @@ def write_manifest(folder: Path, **values) -> Path:
 
 def start(folder: Path, manifest: Path, *arguments: str, command: tuple[str, ...] = ("train",)) -> subprocess.Popen:
     command = [sys.executable, "-m", "ib_lpo", *command, str(manifest), *arguments]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     return subprocess.Popen(
         command,
         cwd=folder,
-        env=environment,
+        env=environment(),
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a test runner in the background has it ignored
     )
+
+
+def environment() -> dict[str, str]:
+    """This process's, for a run of its own: a run that shared the wandb service of the tests would leave its id there when it is killed."""
+    own = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}
+    return own | {"PYTHONPATH": str(Path(__file__).parents[2])}
 
 
 def finish(process: subprocess.Popen, seconds: float = 500) -> tuple[int, str]:

@@ -48,7 +48,7 @@ def test_a_run_survives_the_death_of_every_part(shared, reference):
 @pytest.mark.parametrize("damage", ["a step twice", "a trajectory lost", "the questions of another step", "another token"])
 def test_the_checks_see_what_is_wrong(reference, damage, tmp_path):
     run = tmp_path / reference.name
-    shutil.copytree(reference.run_dir, run, ignore=shutil.ignore_patterns("checkpoints", "logs"))
+    shutil.copytree(reference.run_dir, run, ignore=shutil.ignore_patterns("checkpoints", "logs", "wandb"))
     damaged = reference.model_copy(update={"runs_dir": tmp_path})
     assert unsound(damaged) == differences(damaged, reference, STEPS) == []
     trees, file = trees_of(damaged, 3), run / "trees" / "step-000003.parquet"

@@ -35,7 +35,7 @@ class Life:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "ib_lpo", "train", str(manifest), *arguments],
             cwd=folder,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            env={name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"} | {"PYTHONPATH": str(ROOT)},
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -43,7 +43,7 @@ def versions_held(rank: int) -> list[int]:
     versions = []
     with suppress(OSError):
         for entry in os.scandir(f"/proc/{rank}/fd"):
-            with suppress(OSError):
+            with suppress(OSError, ValueError):  # gone meanwhile, or empty as yet
                 if os.readlink(entry.path).startswith(_SEGMENT):
                     versions.append(_first_number(entry.path))
     return versions
