@@ -32,7 +32,6 @@ from ib_lpo.scoring.grade import grading_metrics
 from ib_lpo.scoring.replicas import read_trees
 from ib_lpo.scoring.score import score_trees
 from ib_lpo.tree import RolloutTree
-from ib_lpo.weights.parcel import TransferError
 
 
 def train(manifest: Manifest, *, resume: Resume = False) -> None:
@@ -98,11 +97,7 @@ def score(trees: list[RolloutTree], parts: Assembly) -> dict[str, float]:
     ib = parts.manifest.ib
     if ib.estimator == "none":
         return {}
-    try:
-        readings, cost = read_trees(parts.scorers, trees, ib, parts.decode, parts.loop)
-    except TransferError:  # a replaced scorer cannot read the present version
-        parts.learner.require_alive()
-        raise
+    readings, cost = read_trees(parts.scorers, trees, ib, parts.decode, parts.loop, parts.learner.require_alive)
     return score_trees(trees, readings, cost, parts.manifest) | label_failures(trees, ib.failures, parts.decode)
 
 

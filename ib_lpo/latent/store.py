@@ -9,7 +9,6 @@ or one that is refused, never half of each.
 """
 
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,8 +69,7 @@ def _write(directory: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -
     directory.mkdir(parents=True, exist_ok=True)
     partial = directory / f".{_TENSORS}.partial"
     save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial)
-    with partial.open("rb") as written:
-        os.fsync(written.fileno())
+    sync(partial)
     (directory / _FACTS).unlink(missing_ok=True)
     partial.replace(directory / _TENSORS)
     replace_text(directory / _FACTS, json.dumps(facts, indent=1))

@@ -1,6 +1,6 @@
 """The trees of a step, shared out among the scorers and read by all of them at once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from ib_lpo.dealing import longest_first
@@ -15,11 +15,16 @@ from ib_lpo.weights.again import persist
 
 
 def read_trees(
-    scorers: Sequence[Worker], trees: list[RolloutTree], ib: IbConfig, decode: Decode, loop: EventLoop
+    scorers: Sequence[Worker],
+    trees: list[RolloutTree],
+    ib: IbConfig,
+    decode: Decode,
+    loop: EventLoop,
+    refused: Callable[[], None] = lambda: None,
 ) -> tuple[list[dict[str, Reading]], Cost]:
     """What `IBScorer.score` returns, for all trees in order. Without scorers the estimator must need no pass.
 
-    Raises NeverArrived, a TransferError, when the replacement of a scorer cannot read the present version.
+    Raises NeverArrived when the replacement of a scorer cannot read the present version, or what `refused` makes of it (`persist`).
     """
     if not scorers:
         return read(trees, ib, decode, lambda paths: []), Cost(0, 0)
@@ -27,7 +32,7 @@ def read_trees(
     calls = [partial(scorer.call, "score", [trees[i] for i in share]) for scorer, share in zip(scorers, shares, strict=True)]
     readings: list[dict[str, Reading]] = [{} for _ in trees]
     costs = []
-    for share, (of_share, cost) in zip(shares, persist(loop, calls, "the scores"), strict=True):
+    for share, (of_share, cost) in zip(shares, persist(loop, calls, "the scores", refused), strict=True):
         costs.append(cost)
         for i, of_tree in zip(share, of_share, strict=True):
             readings[i] = of_tree

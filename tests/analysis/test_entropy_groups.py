@@ -26,7 +26,7 @@ from ib_lpo.errors import UserError
 from ib_lpo.manifest import validate
 from ib_lpo.tree import Verdict
 from tests.system.runs import LOCAL, train, write_manifest
-from tests.system.tiny_policy import save_policy, save_questions
+from tests.system.tiny_policy import save_task
 
 CONFIG = EntropyGroupsConfig()
 ENTROPIES = st.lists(st.floats(0, 3, width=32), min_size=1, max_size=80).map(lambda values: np.array(values, np.float32))
@@ -170,9 +170,7 @@ def test_a_measure_that_no_root_has_has_no_row():
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("groups")
-    save_policy(folder / "model")
-    save_questions(folder / "train.jsonl", 6, seed=1)
-    save_questions(folder / "held_out.jsonl", 2, seed=2)
+    save_task(folder, train=6, held_out=2)
     return folder
 
 

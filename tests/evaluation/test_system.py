@@ -12,7 +12,7 @@ from ib_lpo.evaluation.evaluate import evaluate
 from ib_lpo.manifest import load
 from ib_lpo.tracking import read_metrics
 from tests.system.runs import LOCAL, dumps, finish, repeatable, start, train, write_manifest
-from tests.system.tiny_policy import save_policy, save_questions
+from tests.system.tiny_policy import save_task
 
 pytestmark = pytest.mark.slow
 QUESTIONS = 12
@@ -22,9 +22,7 @@ BENCHMARKS = {"sums": {"source": {"kind": "file", "path": "bench.jsonl"}}}
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("evaluation")
-    save_policy(folder / "model")
-    save_questions(folder / "train.jsonl", 40, seed=1)
-    save_questions(folder / "held_out.jsonl", 12, seed=2)
+    save_task(folder)
     rows = (folder / "train.jsonl").read_text().splitlines()
     texts = {json.loads(row)["question"] for row in rows}
     asked = [{"question": f"{a}+{b}", "answer": str((a + b) % 4)} for a in range(10) for b in range(10) if f"{a}+{b}" not in texts]

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.system.runs import train, write_manifest
-from tests.system.tiny_policy import save_policy, save_questions
+from tests.system.tiny_policy import save_task
 
 REFERENCE_STEPS = 18
 
@@ -11,9 +11,7 @@ REFERENCE_STEPS = 18
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("system")
-    save_policy(folder / "model")
-    save_questions(folder / "train.jsonl", 40, seed=1)
-    save_questions(folder / "held_out.jsonl", 12, seed=2)
+    save_task(folder)
     return folder
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from ib_lpo.tracking import read_metrics
 from tests.system.runs import LOCAL, finish, start, train, write_manifest
-from tests.system.tiny_policy import save_policy, save_questions
+from tests.system.tiny_policy import save_task
 
 pytestmark = pytest.mark.slow
 FIT = {"steps": 3, "every": 2, "solutions_per_step": 4, "held_out": 4, "min_target_tokens": 2}
@@ -28,9 +28,7 @@ STUDY = {
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("latent")
-    save_policy(folder / "model")
-    save_questions(folder / "train.jsonl", 24, seed=1)
-    save_questions(folder / "held_out.jsonl", 4, seed=2)
+    save_task(folder, train=24, held_out=4)
     rng = random.Random(0)
     words = ["abab", "cdcd", "efef", "ghgh"]
     rows = [

@@ -62,6 +62,13 @@ def _example(rng: random.Random) -> str:
     return f"Q: {rng.randint(0, 9)}+{rng.randint(0, 9)}=?{babble}\\boxed{{{rng.randint(0, 3)}}}"
 
 
+def save_task(folder: Path, *, train: int = 40, held_out: int = 12) -> None:
+    """A policy, and as many questions of either kind."""
+    save_policy(folder / "model")
+    save_questions(folder / "train.jsonl", train, seed=1)
+    save_questions(folder / "held_out.jsonl", held_out, seed=2)
+
+
 def save_questions(path: Path, count: int, seed: int) -> None:
     rng = random.Random(seed)
     rows = [{"question": f"{rng.randint(0, 9)}+{rng.randint(0, 9)}", "answer": str(rng.randint(0, 3))} for _ in range(count)]

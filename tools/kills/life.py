@@ -3,7 +3,6 @@
 Two threads look on: one reads the lines, one notes descendants. Nobody waits without a deadline.
 """
 
-import os
 import re
 import signal
 import subprocess
@@ -16,7 +15,8 @@ from pathlib import Path
 
 import psutil
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.system.runs import environment
+
 _STEP = re.compile(r"step +(\d+)  ")
 _POLL_S = 0.02
 _NOTE_S = 0.5
@@ -35,7 +35,7 @@ class Life:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "ib_lpo", "train", str(manifest), *arguments],
             cwd=folder,
-            env={name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"} | {"PYTHONPATH": str(ROOT)},
+            env=environment(),
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

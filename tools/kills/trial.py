@@ -18,7 +18,7 @@ from kills.checks import differences, unsound
 from kills.life import Life
 from kills.processes import abandoned
 from tests.system.runs import MANIFEST
-from tests.system.tiny_policy import save_policy, save_questions
+from tests.system.tiny_policy import save_task
 
 _IMPATIENT = {"suspect_after_s": 6.0, "dead_after_s": 15.0}  # where an engine is made to hang; others may be slow without harm
 _HASTY = {"deadline_s": 4.0}  # weights there, which must come before a suspicion
@@ -38,9 +38,7 @@ def prepare(folder: Path) -> None:
     """Make a policy and questions, unless they are there."""
     if not (folder / "held_out.jsonl").exists():
         folder.mkdir(parents=True, exist_ok=True)
-        save_policy(folder / "model")
-        save_questions(folder / "train.jsonl", 40, seed=1)
-        save_questions(folder / "held_out.jsonl", 12, seed=2)
+        save_task(folder)
 
 
 def undisturbed(folder: Path, steps: int) -> Manifest:
