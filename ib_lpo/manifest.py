@@ -122,6 +122,18 @@ def load(path: Path | str, overrides: Sequence[str] = ()) -> Manifest:
     return validate(merged)
 
 
+def load_recorded(path: Path) -> Manifest:
+    """The manifest that a run wrote, of an earlier version too: `latent.kind: normal` needed no `latent.untrained` once.
+
+    Raises ManifestError.
+    """
+    values = _read(path, ())
+    latent = values.get("latent")
+    if isinstance(latent, dict) and latent.get("kind") == "normal":
+        latent.setdefault("untrained", True)
+    return validate(values)
+
+
 def validate(values: dict[str, Any]) -> Manifest:
     """A Manifest from plain values. Raises ManifestError with one line per problem, and no secret in it."""
     try:

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from ib_lpo.errors import UserError
-from ib_lpo.manifest import Manifest, load
+from ib_lpo.manifest import Manifest, load_recorded
 from ib_lpo.progress import say
 
 
 def require_same(manifest: Manifest, recorded: Path, *, may_change: Collection[str]) -> None:
     """Raise UserError when a resumed run would not be the run that wrote `recorded`, whatever `may_change` names excepted: whole sections
     (`tracking`) and single keys (`latent_fit.every`)."""
-    old, new = (_without(may_change, m.model_dump(mode="json")) for m in (load(recorded), manifest))
+    old, new = (_without(may_change, m.model_dump(mode="json")) for m in (load_recorded(recorded), manifest))
     changed = [key for key in new if old.get(key) != new[key]]
     reasons = {"steps": f" (learner.lr_schedule={manifest.learner.lr_schedule} ends at the last step)"}
     problems = [f"{key}: was {_difference(old.get(key), new[key])}{reasons.get(key, '')}" for key in changed]

@@ -127,6 +127,11 @@ def _of_latents(m: "Manifest") -> list[Requirement]:
             "latent.kind=cvae: needs latent.weights, a directory that `ib-lpo latent fit` wrote",
         ),
         (
+            latent.kind != "normal" or latent.untrained or latent.weights is not None,
+            "latent.kind=normal: z acts through random, untrained maps and is mere noise; fit a latent (`ib-lpo latent fit MANIFEST`) and "
+            "set latent.kind=cvae and latent.weights to it, or latent.kind=none, or latent.untrained=true for a control",
+        ),
+        (
             latent.kind != "normal" or latent.weights is None,
             f"latent.weights={str(latent.weights)!r}: trained maps expect the z of the prior they were trained with, not N(0, I); set "
             "latent.kind=cvae, or latent.weights=null",

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from ib_lpo.errors import UserError
-from ib_lpo.manifest import Manifest, load
+from ib_lpo.manifest import Manifest, load_recorded
 from ib_lpo.tracking import read_metrics
 from ib_lpo.tree import RolloutTree
 from ib_lpo.tree_store import read_rows, read_trees
@@ -30,7 +30,7 @@ class RunDirectory:
         if not recorded.exists():
             raise UserError(f"{path}: no run directory (no manifest.yaml in it); give one that `ib-lpo train` wrote, such as runs/smoke")
         try:
-            self.manifest: Manifest = load(recorded)
+            self.manifest: Manifest = load_recorded(recorded)
         except UserError as error:
             problems = "; ".join(str(error).splitlines())
             raise UserError(f"{recorded}: not a manifest that this version of ib_lpo reads ({problems})") from None

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from ib_lpo.checkpoints.directory import MARKER, CheckpointError
 from ib_lpo.latent.store import KeptLatent
-from ib_lpo.manifest import Manifest, dump, load
+from ib_lpo.manifest import Manifest, dump, load_recorded
 from ib_lpo.tracking import replace_text
 
 MANIFEST, LATENT, LEARNER = "manifest.yaml", "latent", "learner"
@@ -41,4 +41,4 @@ def recorded_manifest(checkpoint: Path) -> Manifest:
         raise CheckpointError(f"{checkpoint}: not a complete checkpoint (no file `{MARKER}` in it); give a complete one of the run")
     if not (checkpoint / MANIFEST).exists():
         raise CheckpointError(f"{checkpoint}: has no {MANIFEST}: it is of a latent fit, or of an earlier ib_lpo; give another one")
-    return load(checkpoint / MANIFEST)
+    return load_recorded(checkpoint / MANIFEST)

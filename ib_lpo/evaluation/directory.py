@@ -11,7 +11,7 @@ from ib_lpo.checkpoints.learner_state import INDEX
 from ib_lpo.errors import UserError
 from ib_lpo.latent.identity import encoder_identity
 from ib_lpo.latent.store import latent_digest
-from ib_lpo.manifest import Manifest, dump, load
+from ib_lpo.manifest import Manifest, dump, load_recorded
 from ib_lpo.policy.identity import files_digest, weights_digest
 from ib_lpo.previous import require_same, set_aside
 from ib_lpo.tracking import replace_text
@@ -49,7 +49,7 @@ def open_directory(manifest: Manifest, weights: dict[str, str | None], *, resume
     if not resume:
         set_aside(directory)
     elif recorded.exists():
-        require_same(manifest, recorded, may_change=_may_change(manifest, load(recorded)))
+        require_same(manifest, recorded, may_change=_may_change(manifest, load_recorded(recorded)))
         _require_weights(weights, digests)
     directory.mkdir(parents=True, exist_ok=True)
     replace_text(digests, json.dumps(weights, indent=1))

@@ -43,8 +43,10 @@ class PsaConfig(Section):
 class LatentConfig(Section):
     """Where z comes from, how it acts and how the loss accounts for it."""
 
-    kind: Literal["none", "normal", "cvae"] = "normal"
-    """`none`: same prefix, no z (the control); `normal`: z ~ N(0, I); `cvae`: the trained prior p(z|c)."""
+    kind: Literal["none", "normal", "cvae"] = "none"
+    """`none`: same prefix, no z; `cvae`: the trained prior p(z|c); `normal`: z ~ N(0, I) through random maps, a control."""
+    untrained: bool = False
+    """Allows `kind: normal`, whose maps of z are random and never fitted: z is noise, so the run is a control and not the method."""
     injection: Literal["psa", "input", "softmax"] = "psa"
     """`psa`: pseudo self-attention; `input`: gamma(t) W z is added to the input embeddings; `softmax`: to the last hidden state, right
     before the output layer. From the fork on."""

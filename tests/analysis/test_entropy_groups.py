@@ -92,7 +92,7 @@ def test_groups_are_ascending_however_they_are_written():
 
 def test_z_is_a_strategy_where_there_is_a_trained_prior():
     def names(kind, **chosen):
-        latent = {"kind": kind, "dim": 8} | ({"weights": "fitted"} if kind == "cvae" else {})
+        latent = {"kind": kind, "untrained": True, "dim": 8} | ({"weights": "fitted"} if kind == "cvae" else {})
         values = {"name": "t", "steps": 1, "model": {"path": "unused"}, "latent": latent, "analysis": {"entropy_groups": chosen}}
         return [strategy.name for strategy in strategies(validate(values))]
 

@@ -43,7 +43,7 @@ def settings(source=None, **evaluation):
         "model": {"path": "model"},
         "data": {"template": "Q: {q}=?", "questions_per_step": 4},
         "rollout": {"max_prompt_tokens": 32, "max_response_tokens": 60},
-        "latent": {"dim": 8, "psa": {"k_slots": 1, "layers": "all"}},
+        "latent": {"kind": "normal", "untrained": True, "dim": 8, "psa": {"k_slots": 1, "layers": "all"}},
         "learner": {"ranks": 1},
         "cluster": {"mode": "local"},
         "evaluation": {"benchmarks": {"sums": {"source": own}}} | evaluation,

@@ -181,4 +181,4 @@ def test_a_manifest_that_names_no_sentence_encoder_is_refused():
     with pytest.raises(ManifestError, match=r"latent\.encoder\.path=null"):
         validate(raw | {"latent": latent})
     validate(raw | {"latent": latent | {"encoder": {"kind": "sentence", "path": "e"}}})
-    validate(raw | {"latent": latent | {"kind": "normal", "weights": None}})
+    validate(raw | {"latent": latent | {"kind": "normal", "untrained": True, "weights": None}})

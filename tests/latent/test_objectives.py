@@ -38,7 +38,7 @@ def build(models):
             "name": "t",
             "steps": 1,
             "model": {"path": str(models[architecture])},
-            "latent": {"dim": DIM, "injection": injection, "psa": psa},
+            "latent": {"kind": "normal", "untrained": True, "dim": DIM, "injection": injection, "psa": psa},
             "latent_fit": {"max_tokens_per_pass": budget},
             "learner": {"logprob_chunk": 5},
         }

@@ -59,7 +59,7 @@ def values(folder: Path, **fit) -> dict:
         "runs_dir": str(folder / "runs"),
         "model": {"path": str(folder / "model")},
         "data": {"train": source, "template": "{q}", "questions_per_step": 1},
-        "latent": {"dim": 4, "psa": {"layers": "all", "k_slots": 2, "init_std": 0.3}},
+        "latent": {"kind": "normal", "untrained": True, "dim": 4, "psa": {"layers": "all", "k_slots": 2, "init_std": 0.3}},
         "latent_fit": {"steps": 120, "every": 60, "hidden": 32, "lr": 0.02, "free_bits": 0.1, "held_out": 32} | fit,
         "tracking": {"wandb": "disabled"},
         "cluster": {"mode": "local"},

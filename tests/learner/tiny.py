@@ -44,7 +44,7 @@ def manifest(path: Path, *, ranks: int, latent: dict | None = None, **learner) -
             "name": "learner-test",
             "steps": 3,
             "model": {"path": str(path)},
-            "latent": {"dim": DIM, "psa": {"layers": 1, "k_slots": 2, "tau": 6.0, "init_std": 1.0}, **(latent or {})},
+            "latent": {"kind": "normal", "untrained": True, "dim": DIM, "psa": {"layers": 1, "k_slots": 2, "tau": 6.0, "init_std": 1.0}, **(latent or {})},
             "ib": {"self_reward_weight": 0.05},
             "rollout": {"temperature": 0.8, "max_prompt_tokens": 12, "max_response_tokens": 28},
             "weights": {"bucket_mb": 0.05},

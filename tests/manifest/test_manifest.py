@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from ib_lpo.manifest import ManifestError, dump, load, validate
 
 MINIMAL = {"name": "m", "steps": 3, "model": {"path": "somewhere"}}
+NOISE = {"kind": "normal", "untrained": True}
 
 
 def write(path, **values):
@@ -77,18 +78,19 @@ def test_overrides_are_yaml_values(tmp_path):
         ("learner.loss.is_cap=.inf", r"is_cap=inf: .*finite number"),
         ("latent_fit.min_active_units=129", r"^latent_fit\.min_active_units=129: more than latent\.dim=128 dimensions .* lower it"),
         (
-            "latent={injection: input, psa: {layer_gates: [1, 2]}}",
+            "latent={kind: normal, untrained: true, injection: input, psa: {layer_gates: [1, 2]}}",
             r"^latent\.psa\.layer_gates=\[1\.0, 2\.0\]: latent\.injection=input .* null",
         ),
+        ("latent.kind=normal", r"^latent\.kind=normal: .* random, untrained maps .*`ib-lpo latent fit MANIFEST`.* latent\.untrained=true"),
         ("latent={kind: normal, weights: fitted}", r"^latent\.weights='fitted': trained maps expect .* set latent\.kind=cvae, or latent\."),
         ("latent={kind: normal, weights: w, offpolicy: condition}", r"^latent\.weights='w': trained maps expect"),
         ("cluster.mode=local", r"ib\.replicas=1; set them to 1"),
         ("rollout.top_p=0", r"rollout\.top_p=0: .*greater than 0"),
         ("rollout.top_k=0", r"rollout\.top_k=0: .*greater than or equal to 1"),
         ("max_staleness=-1", r"max_staleness=-1: .*greater than or equal to 0"),
-        ("rollout.top_p=0.9", r"^rollout\.top_p=0\.9: .*engine_is=true and latent\.offpolicy=truncated_is; set rollout\.top_p=1"),
+        ("rollout.top_p=0.9", r"^rollout\.top_p=0\.9: .* biases .*engine_is=true; set rollout\.top_p=1"),
         ("rollout.top_k=50", r"rollout\.top_k=50: .* importance ratio"),
-        ("latent.offpolicy=condition", r"latent\.offpolicy=condition: .* set latent\.weights"),
+        ("latent={kind: normal, untrained: true, offpolicy: condition}", r"^latent\.offpolicy=condition: .* set latent\.weights"),
         ("learner.max_tokens_per_micro_batch=6143", r"max_tokens_per_micro_batch=6143: less than one trajectory.* at least 6144"),
         ("learner.loss.kind=ppo", r"^learner\.loss\.kind='ppo': unknown; use one of grpo, dapo, "),
         ("learner.loss.fraction=0.1", r"^learner\.loss\.fraction: learner\.loss\.kind='grpo' has no such key"),
@@ -159,13 +161,13 @@ def test_a_scoring_model_is_loaded_where_it_is_asked_something(ib, runs):
 
 
 def test_slots_must_tell_the_latents_of_a_step_apart():
-    validate(MINIMAL | {"latent": {"psa": {"k_slots": 1}}})
+    validate(MINIMAL | {"latent": NOISE | {"psa": {"k_slots": 1}}})
     with pytest.raises(ManifestError, match=r"k_slots=1: one engine gets 384 latents in a step, and 1 slots tell 255 apart"):
-        validate(MINIMAL | {"latent": {"psa": {"k_slots": 1}}, "data": {"questions_per_step": 64}})
+        validate(MINIMAL | {"latent": NOISE | {"psa": {"k_slots": 1}}, "data": {"questions_per_step": 64}})
 
 
 def test_all_forks_and_levels_share_the_slot_handles():
-    latent = {"latent": {"psa": {"k_slots": 1}}, "data": {"questions_per_step": 8}}
+    latent = {"latent": NOISE | {"psa": {"k_slots": 1}}, "data": {"questions_per_step": 8}}
     validate(MINIMAL | latent | {"branching": {"depth": 3, "budget": 15}})
     validate(MINIMAL | latent | {"branching": {"mode": "chained", "branches": 15}})
     for branching, latents in (({"depth": 3, "budget": 16}, 256), ({"forks": 6}, 288), ({"mode": "chained", "branches": 16}, 256)):
@@ -174,7 +176,7 @@ def test_all_forks_and_levels_share_the_slot_handles():
 
 
 def test_all_batches_of_a_step_share_the_slot_handles():
-    latent = {"latent": {"psa": {"k_slots": 1}}}
+    latent = {"latent": NOISE | {"psa": {"k_slots": 1}}}
     validate(MINIMAL | latent | {"data": {"questions_per_step": 8, "batches_per_step": 5}})
     with pytest.raises(ManifestError, match="one engine gets 288 latents"):
         validate(MINIMAL | latent | {"data": {"questions_per_step": 8, "batches_per_step": 6}})
@@ -187,7 +189,7 @@ RATIOS = [
 
 @pytest.mark.parametrize(("engine_is", "offpolicy", "kind"), RATIOS)
 def test_a_part_of_the_vocabulary_is_refused_exactly_where_a_ratio_is_taken(engine_is, offpolicy, kind):
-    values = MINIMAL | {"latent": {"offpolicy": offpolicy, "kind": kind}, "learner": {"loss": {"engine_is": engine_is}}}
+    values = MINIMAL | {"latent": NOISE | {"offpolicy": offpolicy, "kind": kind}, "learner": {"loss": {"engine_is": engine_is}}}
     validate(values)
     for cut in ({"top_p": 0.9}, {"top_k": 20}, {"top_p": 0.9, "top_k": 20}):
         if engine_is or (offpolicy == "truncated_is" and kind != "none"):
@@ -210,7 +212,7 @@ def test_old_tokens_need_importance_weights_and_engines_of_their_own():
 
 def test_conditioning_needs_a_latent_and_trained_maps():
     def latent(**values):
-        return validate(MINIMAL | {"latent": {"offpolicy": "condition", **values}}).latent
+        return validate(MINIMAL | {"latent": NOISE | {"offpolicy": "condition", **values}}).latent
 
     assert latent(weights="fitted", kind="cvae").offpolicy == "condition"
     with pytest.raises(ManifestError, match=r"no z to condition on with latent\.kind=none"):
@@ -221,7 +223,7 @@ def test_conditioning_needs_a_latent_and_trained_maps():
 
 def test_a_draw_spreads_the_latents_of_whole_forks():
     def drawn(draw, budget, **latent):
-        return validate(MINIMAL | {"latent": {"draw": draw, **latent}, "branching": {"branches": 4, "budget": budget}})
+        return validate(MINIMAL | {"latent": NOISE | {"draw": draw, **latent}, "branching": {"branches": 4, "budget": budget}})
 
     for draw in ("antithetic", "stratified"):
         drawn(draw, 4)

@@ -110,11 +110,11 @@ def test_dapo_is_overlong_in_proportion_to_the_paper():
 
 # What each ablation changes of the method, besides its name.
 ABLATIONS = {
-    "no-latent": {"latent.kind": "none"},
+    "no-latent": {"latent.kind": "none", "latent.weights": None},
     "random-fork": {"branching.select": "random"},
     "chained": {"branching.mode": "chained"},
-    "input-injection": {"latent.injection": "input"},
-    "softmax-injection": {"latent.injection": "softmax"},
+    "input-injection": {"latent.injection": "input", "latent.weights": Path("runs/qwen2.5-7b-input-injection-latent")},
+    "softmax-injection": {"latent.injection": "softmax", "latent.weights": Path("runs/qwen2.5-7b-softmax-injection-latent")},
 }
 
 

@@ -43,7 +43,7 @@ def manifest(folder: Path, **values) -> Manifest:
             "model": {"path": str(folder / "model")},
             "data": {"template": TEMPLATE},
             "branching": {"branches": 3},
-            "latent": {"dim": 4, "psa": {"tau": TAU, "layers": 2}},
+            "latent": {"kind": "normal", "untrained": True, "dim": 4, "psa": {"tau": TAU, "layers": 2}},
             "rollout": {"max_response_tokens": 512},
             **values,
         }

@@ -16,7 +16,7 @@ def folder(tmp_path_factory):
 
 
 def described(folder, **latent):
-    return describe_gate(manifest(folder, latent={"dim": 4, **latent}))
+    return describe_gate(manifest(folder, latent={"kind": "normal", "untrained": True, "dim": 4, **latent}))
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ def serve(directory, architecture: str, *, latent: dict, kv_cache_gb: float = 0.
                 "block_size": BLOCK,
                 **(rollout or {}),
             },
-            "latent": {"dim": DIM, **latent},
+            "latent": {"kind": "normal", "untrained": True, "dim": DIM, **latent},
             **sections,
         }
     )

@@ -34,7 +34,7 @@ MANIFEST = {
         "temperature": 1.0,
     },
     "branching": {"floor": 0.3, "top_fraction": 0.2},
-    "latent": {"dim": 8, "psa": {"k_slots": 2, "layers": "all", "tau": 20}},
+    "latent": {"kind": "normal", "untrained": True, "dim": 8, "psa": {"k_slots": 2, "layers": "all", "tau": 20}},
     "ib": {"replicas": 2},
     "learner": {"ranks": 2, "lr": 1e-3, "max_tokens_per_micro_batch": 512, "max_logprob_gap": 1e-4},
     "checkpoint": {"every": 2},

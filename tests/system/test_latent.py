@@ -95,7 +95,7 @@ def test_the_study_writes_tables_and_figures(folder, fitted):
 
 
 def test_a_study_without_a_trained_latent_is_refused(folder):
-    manifest = settings(folder, "untrained", latent={"kind": "normal"})
+    manifest = settings(folder, "untrained", latent={"kind": "normal", "untrained": True})
     code, output = finish(start(folder, manifest, command=("analyze", "latent")))
     assert code == 2 and "latent.kind=normal: the study compares a trained z with none" in output
     assert not (folder / "runs/untrained-analysis").exists()

@@ -56,7 +56,7 @@ def settings(directory: Path, *, rollout: dict | None = None, branching: dict | 
             "model": {"path": str(directory)},
             "rollout": sizes | (rollout or {}),
             "branching": branching or {},
-            "latent": {"dim": DIM, **latent},
+            "latent": {"kind": "normal", "untrained": True, "dim": DIM, **latent},
         }
     )
 
