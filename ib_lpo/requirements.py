@@ -89,6 +89,10 @@ def _of_branching(m: "Manifest") -> list[Requirement]:
             f"branching.min_distance={b.min_distance}: no second fork fits into rollout.max_response_tokens={longest}; lower it",
         ),
         (
+            m.filter.keep is None or m.filter.kind in ("top", "balance"),
+            f"filter.keep={m.filter.keep}: filter.kind={m.filter.kind} keeps no fixed number; set filter.keep=null, or filter.kind=top",
+        ),
+        (
             m.kept_branches <= compared,
             f"filter.keep={m.filter.keep}: more than {of_roots}{of_branches}; keep at most {compared}",
         ),

@@ -131,6 +131,7 @@ class Trajectory:
     failures: tuple[Failure, ...] = ()
     rank: int | None = None  # by S_IB among the verifiable branches it was compared with; 1: the best
     kept: bool = True
+    weight: float = 1.0  # of the filter; multiplies the advantage
     label: Label | None = None
     advantage: float | None = None
 

@@ -63,6 +63,7 @@ _TRAJECTORY = {
     "failures": pa.list_(pa.struct(_FAILURE.items())),
     "rank": pa.int32(),
     "kept": pa.bool_(),
+    "weight": pa.float64(),
     "label": pa.string(),
     "advantage": pa.float64(),
 }
@@ -78,6 +79,7 @@ _SCHEMA = pa.schema(
     }
 )
 _ARRAYS = {"latent": np.float32, "prefix_ids": np.int32, "token_ids": np.int32, "logprobs": np.float32, "entropies": np.float32}
+_ADDED = {"weight": 1.0}  # columns that files of earlier versions lack, and what their trajectories had
 _ENUMS = {"status": Status, "verdict": Verdict, "label": Label}
 _RECORDS = {"fork": Fork, "ib": IbScore}
 _LISTS = {
@@ -102,8 +104,9 @@ def read_trees(path: Path, only: Collection[int] | None = None) -> list[RolloutT
     Raises FileNotFoundError, pyarrow.ArrowInvalid for another kind of file, or UserError for parquet with other columns.
     """
     columns = [name for name in _SCHEMA.names if name != "text"]
-    _require(path, columns)
-    rows = pq.read_table(path, columns=columns, filters=None if only is None else pc.field("tree").isin(sorted(only))).to_pylist()
+    held = _require(path, columns)
+    rows = pq.read_table(path, columns=held, filters=None if only is None else pc.field("tree").isin(sorted(only))).to_pylist()
+    rows = [_ADDED | row for row in rows]
     return [_tree(list(group)) for _, group in groupby(rows, key=lambda row: row["tree"])]
 
 
@@ -112,22 +115,25 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
 
     Nothing else is read, so a file need not have the other columns. A tree without trajectories has no row. Raises as `read_trees`.
     """
-    _require(path, columns)
-    table = pq.read_table(path, columns=list(dict.fromkeys(("id", *columns))))
-    values = {name: _column(name, table[name].combine_chunks()) for name in table.column_names}
+    held = _require(path, list(dict.fromkeys(("id", *columns))))
+    table = pq.read_table(path, columns=held)
+    values = {name: [default] * len(table) for name, default in _ADDED.items() if name in columns}
+    values |= {name: _column(name, table[name].combine_chunks()) for name in table.column_names}
     rows = (dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True))
     return [{name: row[name] for name in columns} for row in rows if row["id"] is not None]
 
 
-def _require(path: Path, columns: Sequence[str]) -> None:
-    """Raise UserError unless the file has these columns as they are written here."""
+def _require(path: Path, columns: Sequence[str]) -> list[str]:
+    """Those of the columns that the file has. Raises UserError unless it has all, but for later additions, as they are written here."""
     held = pq.read_schema(path)
-    different = [name for name in columns if name not in held.names or held.field(name).type != _SCHEMA.field(name).type]
+    there = [name for name in columns if name in held.names or name not in _ADDED]
+    different = [name for name in there if name not in held.names or held.field(name).type != _SCHEMA.field(name).type]
     if different:
         raise UserError(
             f"{path}: not trees as this version of ib_lpo writes them (missing or different: {', '.join(different)}); read them with the "
             "version that wrote them, or grow them again"
         )
+    return there
 
 
 def _column(name: str, values: pa.Array) -> list[Any]:

@@ -124,7 +124,7 @@ def _assign(tree: RolloutTree, config: AdvantageConfig, shaping: dict[str, float
     rewards = np.array([t.reward + shaping[t.id] for t in counted], dtype=np.float64)
     added = np.array([bonus.get(t.id, 0.0) for t in counted], dtype=np.float64)
     advantages = compare(rewards, subtrees, config.normalise_std) + compare(added, subtrees, False)
-    trained = [(t, float(a)) for t, a in zip(counted, advantages, strict=True) if t.kept]
+    trained = [(t, t.weight * float(a)) for t, a in zip(counted, advantages, strict=True) if t.kept]
     for trajectory, advantage in trained:
         trajectory.advantage = advantage
     return [advantage for _, advantage in trained]

@@ -75,6 +75,20 @@ SCORING = (
         source=_FILTER,
         total="sum",
     ),
+    Metric(
+        name="filter/right_share_before",
+        unit="share",
+        meaning="right ones (reward 1) among the branches that the filter ranks",
+        source=_FILTER,
+        total="mean",
+    ),
+    Metric(
+        name="filter/right_share_after",
+        unit="share",
+        meaning="right ones (reward 1) among the branches that it leaves",
+        source=_FILTER,
+        total="mean",
+    ),
     Metric(name="advantage/groups", unit="count", meaning="groups, one per question trained on", source=_ADVANTAGES, total="sum"),
     Metric(
         name="advantage/empty_groups",

@@ -81,6 +81,7 @@ def _trajectory(tree: RolloutTree, t: Trajectory, compared: int, texts: TokenTex
         "reward": t.reward,
         "advantage": t.advantage,
         "kept": t.kept,
+        "weight": t.weight,
         "label": t.label,
         "rank": t.rank,
         "compared": compared,

@@ -63,6 +63,14 @@ def _head(directory: RunDirectory, lines: list[dict[str, Any]], sample: Sample) 
     }
 
 
+_FILTER_RULES = {
+    "top": "the best {n} stay",
+    "balance": "{n} stay, right and wrong ones in turn",
+    "within": "the better half of the right ones and of the wrong ones stays",
+    "weights": "all stay, weighted by rank",
+}
+
+
 def _index(manifest: Manifest, sample: Sample) -> dict[str, Any]:
     """What the page knows of every tree. Raises PolicyError when the model's config cannot be read."""
     return {
@@ -70,7 +78,7 @@ def _index(manifest: Manifest, sample: Sample) -> dict[str, Any]:
         "beta": manifest.ib.beta,
         "units": UNITS.get(manifest.ib.estimator),
         "temperature": manifest.rollout.temperature,
-        "kept_branches": manifest.kept_branches,
+        "filter": _FILTER_RULES[manifest.filter.kind].format(n=manifest.kept_branches),
         "scope": manifest.filter.scope,
         "gate": describe_gate(manifest),
         "gates": gate_values(manifest, manifest.rollout.max_response_tokens),

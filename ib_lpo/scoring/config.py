@@ -76,6 +76,11 @@ class IbConfig(Section):
 class FilterConfig(Section):
     """Which branches are trained on."""
 
+    kind: Literal["top", "balance", "within", "weights"] = "top"
+    """`top`: the N branches with the highest S_IB [P]; `balance`: N branches, right and other ones in turn, the best of each first;
+    `within`: the better half of the branches of every reward; `weights`: all, weighted linearly by rank (scoring/filters/)."""
+    lowest_weight: float = Field(0.0, ge=0.0, le=1.0)
+    """What `kind: weights` multiplies the loss of the lowest branch of a set by; the highest gets 2 minus this."""
     scope: Literal["root", "prompt"] = "root"
     """Which branches are compared: those that descend from one root, or all of a question."""
     keep: int | None = Field(None, ge=0)

@@ -306,3 +306,10 @@ def test_metrics_sum_over_groups():
         "advantage/overlong": 0.0,
         "advantage/mean_abs": pytest.approx((2 * 1 / 3 + 2 * 0.5) / 9),
     }
+
+
+def test_the_filters_weight_multiplies_the_advantage():
+    grown = grow([("r0", 1.0, True), ("r1", 0.0, True), ("r0/b0", 1.0, True)])
+    before, _ = assign(grown)
+    grown.trajectories[2].weight = 0.25
+    assert assign(grown)[0] == [*before[:2], 0.25 * before[2]]

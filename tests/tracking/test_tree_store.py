@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as arrays
 
 from ib_lpo.errors import UserError
 from ib_lpo.tree import Failure, FailureMode, Fork, IbScore, Label, Question, RolloutTree, Status, Trajectory, Verdict, VersionSpan
-from ib_lpo.tree_store import read_trees, write_trees
+from ib_lpo.tree_store import read_rows, read_trees, write_trees
 
 INT32 = st.integers(0, 2**31 - 1)
 NUMBER = st.floats(allow_nan=True)
@@ -57,6 +57,7 @@ TRAJECTORY = st.builds(
     fork=maybe(st.builds(Fork, position=INT32, entropy=NUMBER, candidates=INT32, prefix_length=INT32)),
     latent=maybe(FLOATS),
     seed=st.integers(0, 2**63 - 1),
+    weight=NUMBER,
     engine=INT32,
     prefix_ids=IDS,
     token_ids=IDS,
@@ -165,3 +166,13 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         write_trees(path, [tree(5)], 1)
     assert plain(read_trees(path)) == plain([tree()])
+
+
+def test_files_of_an_earlier_version_have_no_weights(tmp_path):
+    path = tmp_path / "step-000001.parquet"
+    trees = [tree()]
+    write_trees(path, trees, 1)
+    table = pq.read_table(path)
+    pq.write_table(table.drop_columns(["weight"]), path)
+    assert [t.weight for tree in read_trees(path) for t in tree.trajectories] == [1.0] * sum(len(tree.trajectories) for tree in trees)
+    assert all(row["weight"] == 1.0 for row in read_rows(path, ["weight", "reward"]))

@@ -24,17 +24,21 @@ function facts(title, pairs, ...notes) {
 function rewardFacts(t) {
   const failures = t.failures.map((failure) => `${words(failure.mode)}: tokens ${failure.start} to ${failure.end}, ${measure(failure)}.`);
   return facts("Reward and failures",
-    [["reward", number(t.reward)], ["advantage", t.advantage === null ? "–" : signed(t.advantage, 3)]], ...failures);
+    [
+      ["reward", number(t.reward)],
+      ["advantage", t.advantage === null ? "–" : signed(t.advantage, 3)],
+      t.weight === 1 ? null : ["weight", number(t.weight)],
+    ], ...failures);
 }
 
 function fate(t, page) {
   const among = page.scope === "root" ? "branches of its root" : "branches of the question";
   const reasons = {
     root: "Kept: roots are kept.",
-    top: `Kept: rank ${t.rank} of ${t.compared} ${among}; the best ${page.kept_branches} stay.`,
+    top: `Kept: rank ${t.rank} of ${t.compared} ${among}; ${page.filter}.`,
     pruned: t.rank === null
       ? "Filtered out: roots are not kept."
-      : `Filtered out: rank ${t.rank} of ${t.compared} ${among}; only the best ${page.kept_branches} stay.`,
+      : `Filtered out: rank ${t.rank} of ${t.compared} ${among}; ${page.filter}.`,
     unscored: "Kept: scoring is off.",
     unverifiable: "Filtered out: it could not be graded, so it has no reward.",
   };
