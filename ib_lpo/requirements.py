@@ -240,6 +240,11 @@ def _of_the_update(m: "Manifest") -> list[Requirement]:
             "set learner.mini_batches=2 or more",
         ),
         (
+            not learner.advantage.path_weights or learner.advantage.kind == "vine",
+            f"learner.advantage.path_weights=true: learner.advantage.kind={learner.advantage.kind} has no segments to weigh; set "
+            "learner.advantage.kind=vine, or path_weights=false",
+        ),
+        (
             buffer < m.rollout.max_response_tokens,
             f"learner.advantage.overlong_buffer={buffer}: every response would be overlong; lower it below rollout.max_response_tokens="
             f"{m.rollout.max_response_tokens}",

@@ -107,6 +107,15 @@ class Failure:
     measure: float  # compressed share of a loop, dimensionless; gain of I(r;a) over fluff, drop in a drift, nats per answer token
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """Own tokens [start, end) of a trajectory, which share one advantage."""
+
+    start: int  # index into token_ids
+    end: int  # exclusive
+    advantage: float
+
+
 @dataclass(slots=True, kw_only=True)
 class Trajectory:
     """A root or a branch. The engine fills the first part; grade, score, filter and advantages fill the rest."""
@@ -133,7 +142,8 @@ class Trajectory:
     kept: bool = True
     weight: float = 1.0  # of the filter; multiplies the advantage
     label: Label | None = None
-    advantage: float | None = None
+    advantage: float | None = None  # mean over token_ids
+    segments: tuple[Segment, ...] = ()  # cover token_ids where the advantage differs along them; empty: `advantage` holds for all
 
     @property
     def version(self) -> int:
@@ -144,6 +154,16 @@ class Trajectory:
     def token_versions(self) -> np.ndarray:
         """int32 [T], the policy version of every token."""
         return np.repeat([span.version for span in self.spans], [span.end - span.start for span in self.spans]).astype(np.int32)
+
+    @property
+    def token_advantages(self) -> np.ndarray:
+        """float32 [T], the advantage of every token. Raises ValueError without one."""
+        if self.advantage is None:
+            raise ValueError(f"{self.id}: has no advantage; run assign_advantages before the update")
+        values = np.full(self.token_ids.size, self.advantage, dtype=np.float32)
+        for segment in self.segments:
+            values[segment.start : segment.end] = segment.advantage
+        return values
 
     @property
     def response_ids(self) -> np.ndarray:

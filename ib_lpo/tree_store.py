@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ib_lpo.errors import UserError
-from ib_lpo.tree import Failure, FailureMode, Fork, IbScore, Label, Question, RolloutTree, Status, Trajectory, Verdict, VersionSpan
+from ib_lpo.tree import Failure, FailureMode, Fork, IbScore, Label, Question, RolloutTree, Segment, Status, Trajectory, Verdict, VersionSpan
 
 _IDS, _FLOATS = pa.list_(pa.int32()), pa.list_(pa.float32())
 _QUESTION = {
@@ -42,6 +42,7 @@ _IB = {
     "profile": pa.list_(pa.float64()),
 }
 _FAILURE = {"mode": pa.string(), "start": pa.int32(), "end": pa.int32(), "measure": pa.float64()}
+_SEGMENT = {"start": pa.int32(), "end": pa.int32(), "advantage": pa.float64()}
 _SPAN = {"version": pa.int64(), "start": pa.int32(), "end": pa.int32()}
 _TRAJECTORY = {
     "id": pa.string(),
@@ -66,6 +67,7 @@ _TRAJECTORY = {
     "weight": pa.float64(),
     "label": pa.string(),
     "advantage": pa.float64(),
+    "segments": pa.list_(pa.struct(_SEGMENT.items())),
 }
 _COUNTS = ("unforked", "unforked_branches", "missing_forks")  # of the tree
 _SCHEMA = pa.schema(
@@ -79,11 +81,12 @@ _SCHEMA = pa.schema(
     }
 )
 _ARRAYS = {"latent": np.float32, "prefix_ids": np.int32, "token_ids": np.int32, "logprobs": np.float32, "entropies": np.float32}
-_ADDED = {"weight": 1.0}  # columns that files of earlier versions lack, and what their trajectories had
+_ADDED = {"weight": 1.0, "segments": ()}  # columns that files of earlier versions lack, and what their trajectories had
 _ENUMS = {"status": Status, "verdict": Verdict, "label": Label}
 _RECORDS = {"fork": Fork, "ib": IbScore}
 _LISTS = {
     "failures": lambda rows: tuple(Failure(**row | {"mode": FailureMode(row["mode"])}) for row in rows),
+    "segments": lambda rows: tuple(Segment(**row) for row in rows),
     "spans": lambda rows: tuple(VersionSpan(**row) for row in rows),
 }
 

@@ -26,7 +26,7 @@ class TrainSequence:
     ids: np.ndarray  # int32 [L] = prompt + prefix_ids + token_ids
     start: int  # index of the first trained token, >= 1; start - 1 is the fork of a branch
     behaviour: np.ndarray  # float32 [T], the engine's log-probs, nats, at the sampling temperature
-    advantage: float
+    advantages: np.ndarray  # float32 [T]
     latent: np.ndarray | None  # float32 [dim]
     versions: np.ndarray  # int32 [T], policy version of every trained token
 
@@ -79,15 +79,13 @@ class MicroBatch:
 
 
 def sequences(trees: list[RolloutTree]) -> list[TrainSequence]:
-    """Kept trajectories that have an advantage and tokens of their own. Raises ValueError for a graded kept one without advantage
-    (assign_advantages has not run)."""
+    """Kept, graded trajectories that have tokens of their own. Raises ValueError for one without advantage (assign_advantages has not
+    run)."""
     found = []
     for tree in trees:
         for trajectory in tree.kept:
             if trajectory.reward is None or not len(trajectory.token_ids):
                 continue
-            if trajectory.advantage is None:
-                raise ValueError(f"{trajectory.id}: kept and graded, but has no advantage; run assign_advantages before the update")
             found.append(_sequence(tree, trajectory))
     return found
 
@@ -101,7 +99,7 @@ def _sequence(tree: RolloutTree, trajectory: Trajectory) -> TrainSequence:
         ids=ids,
         start=len(ids) - len(trajectory.token_ids),
         behaviour=np.asarray(trajectory.logprobs, dtype=np.float32),
-        advantage=float(trajectory.advantage),
+        advantages=trajectory.token_advantages,
         latent=trajectory.latent,
         versions=trajectory.token_versions,
     )
@@ -129,7 +127,7 @@ def collate(items: list[TrainSequence], planting: Planting, seed: tuple[object, 
         opposite=opposite,
         plain=plain,
         behaviour=tensor(np.concatenate([np.zeros(0), *(s.behaviour for s in items)]), np.float32),
-        advantages=tensor(np.repeat([s.advantage for s in items], counts), np.float32),
+        advantages=tensor(np.concatenate([np.zeros(0), *(s.advantages for s in items)]), np.float32),
         sequence=tensor(np.repeat(np.arange(len(items)), counts), np.int64),
         versions=tensor(np.concatenate([np.zeros(0), *(s.versions for s in items)]), np.int64),
         with_z=tensor(np.repeat([s.latent is not None for s in items], counts), np.bool_),

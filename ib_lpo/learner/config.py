@@ -11,8 +11,12 @@ from ib_lpo.section import Section
 class AdvantageConfig(Section):
     """Group-relative advantages (method.md sections 2 and 3)."""
 
-    kind: Literal["group_mean", "leave_one_out", "tree"] = "group_mean"
-    """What a reward is compared with: the group's mean, the mean of the others, or the means of the subtrees it belongs to."""
+    kind: Literal["group_mean", "leave_one_out", "tree", "vine"] = "group_mean"
+    """What a reward is compared with: the group's mean, the mean of the others, or the means of the subtrees it belongs to. `vine`: runs of
+    tokens between forks, each by the values at its two ends (learner/advantages/vine.py)."""
+    path_weights: bool = False
+    """Of `vine`: a segment counts in proportion to the share of its tree that passes through it, so that a tree counts like one response;
+    false: every generated token counts alike."""
     baseline: Literal["all", "survivors"] = "all"
     """Trajectories whose rewards make the mean: every graded candidate, or only those kept by the filter."""
     normalise_std: bool = False

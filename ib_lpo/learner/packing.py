@@ -29,7 +29,7 @@ class Totals:
     @classmethod
     def of(cls, items: list[TrainSequence]) -> "Totals":
         trained = sum(len(s.ids) - s.start for s in items)
-        return cls(tokens=trained, sequences=len(items), signal=any(s.advantage for s in items))
+        return cls(tokens=trained, sequences=len(items), signal=any(s.advantages.any() for s in items))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from ib_lpo.metrics.metric import Metric
 
-_SCORE, _FAILURES, _FILTER, _ADVANTAGES = "scoring/score.py", "scoring/failures.py", "scoring/filter.py", "learner/advantages.py"
+_SCORE, _FAILURES, _FILTER, _ADVANTAGES = "scoring/score.py", "scoring/failures.py", "scoring/filter.py", "learner/advantages/assign.py"
 
 SCORING = (
     Metric(name="ib/scored", unit="count", meaning="trajectories scored, unverifiable ones included", source=_SCORE, total="sum"),

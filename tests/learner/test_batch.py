@@ -88,7 +88,7 @@ def test_an_empty_micro_batch_trains_nothing():
 
 
 def test_an_update_before_advantages_is_refused():
-    with pytest.raises(ValueError, match="q5/r0: kept and graded, but has no advantage"):
+    with pytest.raises(ValueError, match="q5/r0: has no advantage; run assign_advantages"):
         sequences([tree(5)])
 
 

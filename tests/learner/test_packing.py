@@ -97,5 +97,5 @@ def test_totals_count_what_is_trained():
     items = sequences(forest(4, questions=2))
     totals = pack(items, ranks=2, budget=100, planting=Planting(share=True, latents=True)).totals
     assert (totals.tokens, totals.sequences, totals.signal) == (sum(len(s.behaviour) for s in items), len(items), True)
-    flat = [replace(s, advantage=0.0) for s in items]
+    flat = [replace(s, advantages=0 * s.advantages) for s in items]
     assert not pack(flat, ranks=2, budget=100, planting=Planting(share=True, latents=True)).totals.signal

@@ -100,6 +100,7 @@ def test_overrides_are_yaml_values(tmp_path):
         ("learner.loss.kind=kl_cov", r"learner\.loss\.kind=kl_cov: its penalty is 0 .* set learner\.mini_batches=2"),
         ("learner.loss.is_cap=0.5", r"is_cap=0\.5: .*greater than or equal to 1"),
         ("learner.advantage.overlong_buffer=4096", r"overlong_buffer=4096: every response would be overlong"),
+        ("learner.advantage.path_weights=true", r"path_weights=true: learner\.advantage\.kind=group_mean has no segments .*kind=vine"),
         ("learner.warmup_steps=999999", r"learner\.warmup_steps=999999: the run ends"),
         ("data.batches_per_step=0", r"data\.batches_per_step=0: .*greater than or equal to 1"),
         ("data.template=hello", r"data\.template='hello': has no \{q\}"),

@@ -6,56 +6,24 @@ What is compared is the verifier's reward plus overlong punishment and self-rewa
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
+from ib_lpo.learner.advantages.base import Compared
+from ib_lpo.learner.advantages.registry import ADVANTAGES
 from ib_lpo.learner.config import AdvantageConfig
 from ib_lpo.learner.overlong import overlong_reward
 from ib_lpo.scoring.config import IbConfig
 from ib_lpo.scoring.self_reward import reward_bonus
-from ib_lpo.tree import RolloutTree, Trajectory
-
-_STD_FLOOR = 1e-6
-
-Subtrees = list[list[int]]
-"""Indices of the counted rewards in every subtree of a question: the whole first, then what it holds."""
-
-
-def group_mean(rewards: np.ndarray, subtrees: Subtrees, std: bool) -> np.ndarray:
-    """r_i minus the mean of all (GRPO, arXiv 2402.03300). float64 [n] in and out."""
-    return _centred(rewards, std)
-
-
-def leave_one_out(rewards: np.ndarray, subtrees: Subtrees, std: bool) -> np.ndarray:
-    """r_i minus the mean of the others (RLOO, arXiv 2402.14740), 0 in a group of one; `std` is still that of all. float64 [n]."""
-    return _centred(rewards, std) * rewards.size / max(rewards.size - 1, 1)
-
-
-def tree_means(rewards: np.ndarray, subtrees: Subtrees, std: bool) -> np.ndarray:
-    """The average, over the nested subtrees that hold i, of r_i minus the subtree's mean (TreePO, arXiv 2508.17445). float64 [n].
-
-    A subtree with a single counted reward compares it with nothing and is left out. `std` is that of each subtree.
-    """
-    total, levels = np.zeros_like(rewards), np.zeros_like(rewards)
-    for members in subtrees:
-        if len(members) > 1:
-            total[members] += _centred(rewards[members], std)
-            levels[members] += 1
-    return total / np.maximum(levels, 1)
-
-
-ADVANTAGES: dict[str, Callable[[np.ndarray, Subtrees, bool], np.ndarray]] = {
-    "group_mean": group_mean,
-    "leave_one_out": leave_one_out,
-    "tree": tree_means,
-}
+from ib_lpo.tree import RolloutTree, Segment, Trajectory
 
 
 def assign_advantages(
     trees: list[RolloutTree], config: AdvantageConfig, *, max_response_tokens: int, ib: IbConfig | None = None
 ) -> dict[str, float]:
-    """Set `advantage` on every kept trajectory that has a reward; all others get None.
+    """Set `advantage` on every kept trajectory that has a reward, and `segments` where it differs along the trajectory; all others get
+    None.
 
     `ib` with self_reward `reward` or `both` adds a bounded share of S_IB to the rewards that are compared. Raises ValueError when one of
     those trajectories was not scored.
@@ -116,45 +84,35 @@ def _bonus(counted: list[Trajectory], ib: IbConfig | None) -> dict[str, float]:
 
 
 def _assign(tree: RolloutTree, config: AdvantageConfig, shaping: dict[str, float], bonus: dict[str, float]) -> list[float]:
-    """Returns the advantages of the trained trajectories. The bonus keeps its size: it is compared, and not divided by the deviation."""
+    """Returns the mean |A| of every trained trajectory. The bonus keeps its size: it is compared, and not divided by the deviation."""
     for trajectory in tree.trajectories:
-        trajectory.advantage = None
+        trajectory.advantage, trajectory.segments = None, ()
     counted = _counted(tree, config)
-    compare, subtrees = ADVANTAGES[config.kind], _subtrees(tree, counted)
     rewards = np.array([t.reward + shaping[t.id] for t in counted], dtype=np.float64)
     added = np.array([bonus.get(t.id, 0.0) for t in counted], dtype=np.float64)
-    advantages = compare(rewards, subtrees, config.normalise_std) + compare(added, subtrees, False)
-    trained = [(t, t.weight * float(a)) for t, a in zip(counted, advantages, strict=True) if t.kept]
-    for trajectory, advantage in trained:
-        trajectory.advantage = advantage
-    return [advantage for _, advantage in trained]
+    kind, shared = ADVANTAGES[config.kind], {"tree": tree, "counted": counted, "config": config}
+    of_rewards = kind(Compared(rewards=rewards, std=config.normalise_std, **shared))
+    of_bonus = kind(Compared(rewards=added, std=False, **shared))
+    trained = [(t, _sum(a, b, t.weight)) for t, a, b in zip(counted, of_rewards, of_bonus, strict=True) if t.kept]
+    for trajectory, segments in trained:
+        trajectory.advantage = _token_mean(segments)
+        trajectory.segments = segments if len(segments) > 1 else ()
+    return [_token_mean(tuple(replace(s, advantage=abs(s.advantage)) for s in segments)) for _, segments in trained]
 
 
-def _centred(rewards: np.ndarray, std: bool) -> np.ndarray:
-    """r - mean, over std + a floor when asked. Equal rewards give 0: their mean may differ from them in the last bit."""
-    if rewards.size == 0 or (rewards == rewards[0]).all():
-        return np.zeros_like(rewards)
-    return (rewards - rewards.mean()) / (rewards.std() + _STD_FLOOR if std else 1.0)
+def _sum(rewards: tuple[Segment, ...], bonus: tuple[Segment, ...], weight: float) -> tuple[Segment, ...]:
+    """Equal rewards are one segment, whatever the kind; otherwise both are cut alike."""
+    cuts = max(rewards, bonus, key=len)
+    return tuple(
+        replace(cut, advantage=weight * sum(of[i if len(of) > 1 else 0].advantage for of in (rewards, bonus))) for i, cut in enumerate(cuts)
+    )
 
 
-def _subtrees(tree: RolloutTree, counted: list[Trajectory]) -> Subtrees:
-    """The question's whole tree, then every trajectory with all that branched from it. One that holds no less than the one around it
-    (the only root of a question) is the same subtree, and is not listed again."""
-    parents = {t.id: t.parent for t in tree.trajectories}
-    lineages = [list(_lineage(t.id, parents)) for t in counted]
-    found = [list(range(len(counted)))]
-    for trajectory in tree.trajectories:
-        members = [i for i, lineage in enumerate(lineages) if trajectory.id in lineage]
-        if members not in found:
-            found.append(members)
-    return found
-
-
-def _lineage(id: str | None, parents: dict[str, str | None]) -> Iterator[str]:
-    """The trajectory and its ancestors."""
-    while id is not None:
-        yield id
-        id = parents[id]
+def _token_mean(segments: tuple[Segment, ...]) -> float:
+    tokens = segments[-1].end
+    if len(segments) == 1 or tokens == 0:
+        return segments[-1].advantage
+    return sum((s.end - s.start) * s.advantage for s in segments) / tokens
 
 
 _SILENT = ("empty_groups", "flat_groups", "unverifiable_groups", "filtered_groups", "all_right_groups", "all_wrong_groups")
@@ -162,7 +120,8 @@ _SILENT = ("empty_groups", "flat_groups", "unverifiable_groups", "filtered_group
 
 def _silence(tree: RolloutTree) -> list[str]:
     """The counts, one by what was trained and one by cause, of a group without signal; none for another. Advantages are assigned."""
-    advantages = [t.advantage for t in tree.kept if t.advantage is not None]
+    trained = [t for t in tree.kept if t.advantage is not None]
+    advantages = [a for t in trained for a in (t.advantage, *(segment.advantage for segment in t.segments))]
     rewards = [t.reward for t in tree.trajectories if t.reward is not None]
     if any(advantages):
         return []
