@@ -19,6 +19,7 @@ from dataclasses import replace
 from ib_lpo.assembly import Assembly, assemble, check, reserve
 from ib_lpo.branching.ahead import Ahead
 from ib_lpo.branching.metrics import growth_metrics
+from ib_lpo.branching.outcomes import outcome_metrics
 from ib_lpo.evaluation.during_training import evaluation, evaluation_due
 from ib_lpo.garbage import rare_collections
 from ib_lpo.held_out import accuracy, due
@@ -77,7 +78,8 @@ def one_step(step: int, run: Run, parts: Assembly, ahead: Ahead) -> tuple[list[R
     with run.phase("grow"):
         harvest = ahead.take(step)
         trees = harvest.kept()
-        metrics = growth_metrics(harvest.grown, manifest.rollout.block_size) | grading_metrics(harvest.grown) | harvest.metrics()
+        grown = harvest.grown
+        metrics = growth_metrics(grown, manifest.rollout.block_size) | grading_metrics(grown) | outcome_metrics(grown) | harvest.metrics()
     with run.phase("score"):
         metrics |= score(trees, parts)
     with run.phase("filter"):

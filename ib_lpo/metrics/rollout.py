@@ -3,6 +3,7 @@
 from ib_lpo.metrics.metric import Metric
 
 _GROWTH, _SAMPLING, _GRADE, _VERIFIER = "branching/metrics.py", "branching/sampling.py", "scoring/grade.py", "scoring/verifier.py"
+_OUTCOMES = "branching/outcomes.py"
 
 ROLLOUT = (
     Metric(
@@ -105,6 +106,30 @@ ROLLOUT = (
         meaning="branches that found less of their prefix in the cache than had been computed without z",
         source=_GROWTH,
         total="sum",
+    ),
+    Metric(
+        name="grow/decided_forks",
+        unit="share",
+        meaning="of forks with at least two graded continuations, the rest of the parent among them, those where all have one reward",
+        source=_OUTCOMES,
+    ),
+    Metric(
+        name="grow/open_forks_q<quarter>",
+        unit="share",
+        meaning="of such forks in this quarter of the parent's response, those whose continuations differ in reward",
+        source=_OUTCOMES,
+    ),
+    Metric(
+        name="grow/branch_right_given_root_wrong",
+        unit="share",
+        meaning="of graded branches below a root of reward less than 1, those of reward 1",
+        source=_OUTCOMES,
+    ),
+    Metric(
+        name="grow/branch_right_given_root_right",
+        unit="share",
+        meaning="of graded branches below a root of reward 1, those of reward 1",
+        source=_OUTCOMES,
     ),
     Metric(name="grade/trajectories", unit="count", meaning="trajectories graded", source=_GRADE, total="sum"),
     Metric(name="grade/<verdict>", unit="count", meaning="trajectories with this verdict", source=_GRADE, total="sum"),
