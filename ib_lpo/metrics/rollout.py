@@ -3,7 +3,7 @@
 from ib_lpo.metrics.metric import Metric
 
 _GROWTH, _SAMPLING, _GRADE, _VERIFIER = "branching/metrics.py", "branching/sampling.py", "scoring/grade.py", "scoring/verifier.py"
-_OUTCOMES = "branching/outcomes.py"
+_OUTCOMES, _ALLOCATION = "branching/outcomes.py", "branching/allocation.py"
 
 ROLLOUT = (
     Metric(
@@ -131,6 +131,35 @@ ROLLOUT = (
         meaning="of graded branches below a root of reward 1, those of reward 1",
         source=_OUTCOMES,
     ),
+    Metric(
+        name="grow/budget_tokens",
+        unit="tokens",
+        meaning="that branching.allocate=uniform would reserve on the same roots, the budget of by_outcome (method.md section 1.8)",
+        source=_ALLOCATION,
+        total="sum",
+    ),
+    Metric(
+        name="grow/reserved_tokens",
+        unit="tokens",
+        meaning="of this budget reserved for forks: K times what the parent generated after the shared prefix",
+        source=_ALLOCATION,
+        total="sum",
+    ),
+    Metric(
+        name="grow/allocated_forks_mixed",
+        unit="count",
+        meaning="forks dealt to questions whose roots differ in reward, or none of whose roots could be graded",
+        source=_ALLOCATION,
+        total="sum",
+    ),
+    Metric(
+        name="grow/allocated_forks_wrong",
+        unit="count",
+        meaning="forks dealt to questions whose graded roots are all wrong",
+        source=_ALLOCATION,
+        total="sum",
+    ),
+    Metric(name="grow/unspent_share", unit="share", meaning="of the budget, what no fork reserved", source=_ALLOCATION),
     Metric(name="grade/trajectories", unit="count", meaning="trajectories graded", source=_GRADE, total="sum"),
     Metric(name="grade/<verdict>", unit="count", meaning="trajectories with this verdict", source=_GRADE, total="sum"),
     Metric(name="grade/reward", unit="reward", meaning="by the verifier, mean over verifiable trajectories", source=_GRADE, best="max"),

@@ -18,7 +18,7 @@ SHAPE = {"depth": 2, "forks": 2, "branches": 2, "budget": 8, "floor": 0.0, "top_
 
 def graded(seed: int, reward) -> list[RolloutTree]:
     trees, _ = grow(replace(plan(**SHAPE), seed_path=(seed,)), 3, lambda n: 0)
-    for t in (t for tree in trees for t in tree.trajectories):
+    for t in (t for grown in trees for t in grown.trajectories):
         t.reward = reward()
     return trees
 

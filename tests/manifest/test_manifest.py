@@ -63,7 +63,7 @@ def test_overrides_are_yaml_values(tmp_path):
         ("branching={mode: chained, forks: 2}", r"^branching\.forks=2: branching\.mode=chained .* or set branching\.mode=tree"),
         ("branching={min_distance: 4096, forks: 2}", r"min_distance=4096: no second fork fits .*max_response_tokens=4096; lower it"),
         ("branching.min_distance=0", r"branching\.min_distance=0: .*greater than or equal to 1"),
-        ("branching.select=any", r"branching\.select='any': .*'top_entropy', 'argmax' or 'random'"),
+        ("branching.select=any", r"branching\.select='any': .*'top_entropy', 'argmax', 'random' or 'open_entropy'"),
         ("model.max_context=100", r"rollout\.max_prompt_tokens=2048 \+ rollout\.max_response_tokens=4096 exceed model\.max_context=100"),
         ("rollout.max_running=9999", r"rollout\.max_running=9999: every running sequence needs a token"),
         ("latent.kind=cvae", r"latent\.kind=cvae: needs latent\.weights"),

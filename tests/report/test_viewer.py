@@ -31,7 +31,7 @@ def some(trees, passes) -> int:
 
 
 def decided(tree) -> list[bool]:
-    """Of every trajectory that forked: whether it and the branches that leave it, all at one place but in the deep tree, have one reward."""
+    """Of every fork: whether what goes on from it has one reward. But in the deep tree, all branches of a root leave at one place."""
     families = [[t, *tree.branches(t)] for t in tree.trajectories if tree.branches(t)]
     if len(families) > 1:  # each branch of the deep tree leaves at a token of its own
         families = [[t, branch] for t, *branches in families for branch in branches]
