@@ -107,7 +107,7 @@ def _of_outcomes(m: "Manifest") -> list[Requirement]:
             "branching.depth=1, or branching.allocate=uniform",
         ),
         (
-            b.allocate == "uniform" or b.budget is None,
+            b.allocate == "uniform" or b.budget is None or b.levels > 1,
             f"branching.budget={b.budget}: branching.allocate=by_outcome bounds the branches of a root by branching.most_forks; leave the "
             "budget out",
         ),

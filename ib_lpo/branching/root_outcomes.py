@@ -34,6 +34,7 @@ class RootOutcomes:
         self._scorers: Sequence[Worker] = ()
         self._require_sender: Callable[[], None] = lambda: None
         self._refused: list[Callable[[], None]] = []  # calls to be made again
+        self._epoch = 0  # answers of an earlier one are not heard
 
     def read_with(self, scorers: Sequence[Worker], require_sender: Callable[[], None]) -> None:
         """IBScorers that measure I(r;a); `require_sender` raises when who sends them their weights is gone."""
@@ -41,7 +42,8 @@ class RootOutcomes:
 
     def find(self, trees: list[RolloutTree], then: Then) -> None:
         """Grade the trajectories of `trees`, roots alone, and measure I(r;a) along those of questions with a gold answer."""
-        self._loop.on(self._verifier.call("grade", to_grade(trees, self._decode)), partial(self._graded, trees, then))
+        pending = self._verifier.call("grade", to_grade(trees, self._decode))
+        self._loop.on(pending, partial(self._graded, self._epoch, trees, then))
 
     @property
     def refused(self) -> bool:
@@ -58,8 +60,11 @@ class RootOutcomes:
     def abandon(self) -> None:
         """Nobody wants to know any more."""
         self._refused.clear()
+        self._epoch += 1
 
-    def _graded(self, trees: list[RolloutTree], then: Then, pending: Pending) -> None:
+    def _graded(self, epoch: int, trees: list[RolloutTree], then: Then, pending: Pending) -> None:
+        if epoch != self._epoch:
+            return
         set_grades(trees, pending.result())
         told = [tree for tree in trees if tree.question.answer_ids]
         if self._reads and self._scorers and told:
@@ -69,6 +74,7 @@ class RootOutcomes:
 
     def _read(self, trees: list[RolloutTree], then: Then) -> None:
         found: dict[str, Profile] = {}
+        epoch = self._epoch
         dealt = {number: [trees[i] for i in share] for number, share in enumerate(shares(trees, len(self._scorers))) if share}
         missing = set(dealt)
 
@@ -76,6 +82,8 @@ class RootOutcomes:
             self._loop.on(self._scorers[number].call("score", dealt[number]), partial(heard, number, tried))
 
         def heard(number: int, tried: int, pending: Pending) -> None:
+            if epoch != self._epoch:
+                return
             try:
                 readings, _ = pending.result()
             except TransferError as error:

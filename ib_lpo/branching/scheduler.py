@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from ib_lpo.branching.config import BranchingConfig
 from ib_lpo.branching.allocation import Allocation
+from ib_lpo.branching.config import BranchingConfig
 from ib_lpo.branching.growth import Growth, GrowthPlan, Sprout
 from ib_lpo.branching.openness import PastForks, Profile
 from ib_lpo.branching.root_outcomes import RootOutcomes

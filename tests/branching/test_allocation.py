@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ib_lpo.branching.allocation import Allocation, Standing, allocate, allocation_metrics, deal, reservation, standing, takes_forks
@@ -44,6 +44,7 @@ def test_an_unverifiable_root_forks_only_where_nothing_is_known():
     assert takes_forks(None, [None, None]) and not takes_forks(1.0, [1.0, None])
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.integers(0, 30), max_size=4), max_size=6), st.integers(0, 200))
 def test_dealing_goes_round_and_leaves_out_only_what_does_not_fit(offers, budget):
     dealt, left = deal(offers, budget), budget
@@ -74,18 +75,20 @@ def draw(root, most, share):
     return [Fork(position=int(t), entropy=1.0, candidates=1, prefix_length=int(t) + 1) for t in order]
 
 
+@settings(deadline=None)
 @given(GROUPS, CONFIGS)
 def test_the_budget_is_that_of_uniform_and_is_never_exceeded(groups, config):
     roots = made(groups)
     dealt, allocation = allocate(roots, draw, config)
     everyone = [root for of in roots for root in of]
     uniform = sum(reservation(root, fork, config.branches) for root in everyone for fork in draw(root, config.forks, 1.0))
-    spent = {root.id: sum(reservation(root, fork, config.branches) for fork in dealt[root.id].forks) for root in everyone if root.id in dealt}
+    made_of = [(root, fork) for root in everyone if root.id in dealt for fork in dealt[root.id].forks]
     assert allocation.budget == uniform
-    assert allocation.reserved == sum(spent.values()) <= uniform
+    assert allocation.reserved == sum(reservation(root, fork, config.branches) for root, fork in made_of) <= uniform
     assert allocation.mixed + allocation.wrong == sum(len(one.forks) for one in dealt.values())
 
 
+@settings(deadline=None)
 @given(GROUPS, CONFIGS)
 def test_forks_go_where_something_can_be_told(groups, config):
     dealt, allocation = allocate(made(groups), draw, config)

@@ -121,9 +121,7 @@ def test_one_fork_is_drawn_as_it_always_was():
 @given(ENTROPIES, CONFIGS, st.integers(1, 4), st.integers(0, 9))
 def test_more_forks_begin_with_the_same_ones(entropies, config, most, seed):
     """What `uniform` reserves is then what `by_outcome` may deal."""
-    fewer, more = (
-        draw_forks(entropies, end=99, config=config, rng=np.random.default_rng(seed), most=count) for count in (most, most + 2)
-    )
+    fewer, more = (draw_forks(entropies, end=99, config=config, rng=np.random.default_rng(seed), most=count) for count in (most, most + 2))
     assert more[:most] == fewer
 
 

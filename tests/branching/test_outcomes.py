@@ -68,6 +68,7 @@ def test_what_has_no_grade_decides_nothing():
     assert outcome_metrics([one]) == outcome_metrics([]) == {}
 
 
+@settings(deadline=None)
 @given(st.integers(1, 40), st.data())
 def test_quarters_split_a_response_evenly(length, data):
     position = data.draw(st.integers(0, length - 1))
