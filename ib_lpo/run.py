@@ -2,12 +2,13 @@
 
     runs/<name>/manifest.yaml  metrics.jsonl  trees/step-000012.parquet  rollouts.jsonl  checkpoints/step-000012/  latent/  wandb/
 
-Steps count from 1. A step is recorded in this order: trees, metrics, checkpoint when due. A run that goes on from a checkpoint drops
-metrics and rollouts of later steps, so whenever a run is killed, each step ends up there exactly once. Besides the learner's state a
-checkpoint holds the step, the position in the data (branching/draws.py) and how the forks so far turned out (branching/openness.py); all
-else that a run needs to go on is a function of them, random numbers included (seeds.py). It also holds
-digests of what lies outside of the run directory, the trained latent and the training questions: others in their place are refused. The
-latent is copied to latent/ before the first step, and from there to every checkpoint.
+Steps count from 1. A step is recorded in this order: trees, metrics, checkpoint when due. A run that goes on from a
+checkpoint drops metrics and rollouts of later steps, so whenever a run is killed, each step ends up there exactly once.
+Besides the learner's state a checkpoint holds the step, the position in the data (branching/draws.py) and how the forks
+so far turned out (branching/openness.py); all else that a run needs to go on is a function of them, random numbers
+included (seeds.py). It also holds digests of what lies outside of the run directory, the trained latent and the
+training questions: others in their place are refused. The latent is copied to latent/ before the first step, and from
+there to every checkpoint.
 """
 
 import hashlib
@@ -40,8 +41,8 @@ Resume = bool | Path
 
 
 class Run:
-    """Records steps, writes checkpoints, and knows how many steps are done, which batches of questions are drawn and how the forks of the
-    steps taken turned out."""
+    """Records steps, writes checkpoints, and knows how many steps are done, which batches of questions are drawn and
+    how the forks of the steps taken turned out."""
 
     def __init__(self, manifest: Manifest, *, resume: Resume):
         """Raises UserError when what would be gone on from is another run, or was trained with another latent."""
@@ -164,7 +165,8 @@ class Run:
             self._sync_record()
             fill(directory, self._manifest, parts.learner, self._kept_latent)
 
-        state = {"step": step, **self.draws.state(), "forks": self.past_forks.state(), "latent": self._latent, "questions": _digest(parts)}
+        state = {"step": step, **self.draws.state(), "latent": self._latent, "questions": _digest(parts)}
+        state["forks"] = self.past_forks.state()
         self._shelf.write(step, save, state, metrics)
 
     def _sync_record(self) -> None:

@@ -19,8 +19,8 @@ from ib_lpo.tree import Question
 
 
 class Ahead:
-    """`questions(batch)` are those of a batch, by its number from 0 over the whole run; `past`: the forks of the run so far, which who
-    records steps adds to."""
+    """`questions(batch)` are those of a batch, by its number from 0 over the whole run; `past`: the forks of the run so
+    far, which who records steps adds to."""
 
     def __init__(
         self,

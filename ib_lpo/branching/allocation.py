@@ -1,8 +1,8 @@
 """Which forks a batch's budget of branches goes to, by how its roots ended (`branching.allocate: by_outcome`). Pure.
 
-A fork with K branches reserves K times the tokens that its parent generated after the shared prefix. The budget is what `uniform` would
-reserve on the same roots. It is dealt in rounds, one fork per root at a time, in the order of questions: to questions whose roots are not
-all right. Invariant: reservations never exceed the budget.
+A fork with K branches reserves K times the tokens that its parent generated after the shared prefix. The budget is what
+`uniform` would reserve on the same roots. It is dealt in rounds, one fork per root at a time, in the order of
+questions: to questions whose roots are not all right. Invariant: reservations never exceed the budget.
 """
 
 from collections import Counter
@@ -35,22 +35,23 @@ def standing(rewards: Sequence[float | None]) -> Standing:
 
 
 def takes_forks(reward: float | None, rewards: Sequence[float | None]) -> bool:
-    """Whether a root with this reward, among those of its question, may fork: an unverifiable one only where all are."""
+    """Whether a root with this reward may fork, among those of its question: an unverifiable one only where all are."""
     if standing(rewards) is Standing.RIGHT:
         return False
     return reward is not None or all(other is None for other in rewards)
 
 
 def reservation(root: Trajectory, fork: Fork, branches: int) -> int:
-    """Tokens that a fork with `branches` branches reserves: for each what its parent generated after the shared prefix."""
+    """Tokens that a fork reserves: for each branch what its parent generated after the shared prefix."""
     return branches * (root.response_ids.size - fork.prefix_length)
 
 
 def deal(offers: Sequence[Sequence[int]], budget: int) -> list[list[int]]:
     """Which forks are made: per root the indices into its offers, ascending.
 
-    `offers`: per root, in the order in which roots take turns, what each of its forks reserves, in the order in which they are made. Round
-    n deals the n-th fork of every root; one that does not fit into what is left is skipped, and what comes after it may still fit.
+    `offers`: per root, in the order in which roots take turns, what each of its forks reserves, in the order in which
+    they are made. Round n deals the n-th fork of every root; one that does not fit into what is left is skipped, and
+    what comes after it may still fit.
     """
     dealt: list[list[int]] = [[] for _ in offers]
     left = budget
@@ -80,35 +81,47 @@ class Dealt:
     found: int  # forks that it had a place for, made or not
 
 
-def allocate(groups: Sequence[Sequence[Trajectory]], draw: Draw, branching: BranchingConfig) -> tuple[dict[str, Dealt], Allocation]:
-    """The forks of a batch's graded roots, by id of the root; one that is to have none is absent. `groups`: the roots of each question."""
+def allocate(
+    groups: Sequence[Sequence[Trajectory]],
+    draw: Draw,
+    branching: BranchingConfig,
+) -> tuple[dict[str, Dealt], Allocation]:
+    """The forks of a batch's graded roots, by id of the root; one that is to have none is absent. `groups`: the roots
+    of each question."""
     width = branching.branches
     uniform = [(root, fork) for of in groups for root in of for fork in draw(root, branching.forks, 1.0)]
     budget = sum(reservation(root, fork, width) for root, fork in uniform)
-    turns: list[tuple[Trajectory, Standing, list[Fork]]] = []
-    for of in groups:
-        rewards = [root.reward for root in of]
-        how = standing(rewards)
-        share = branching.early_share if how is Standing.WRONG else 1.0
-        turns += [(root, how, draw(root, branching.most_forks, share)) for root in of if takes_forks(root.reward, rewards)]
+    turns = [turn for of in groups for turn in _turns(of, draw, branching)]
     costs = [[reservation(root, fork, width) for fork in forks] for root, _, forks in turns]
     made = deal(costs, budget)
     counts: Counter[Standing] = Counter()
-    for (_, how, _), indices in zip(turns, made, strict=True):
+    dealt: dict[str, Dealt] = {}
+    for (root, how, forks), indices in zip(turns, made, strict=True):
         counts[how] += len(indices)
+        dealt[root.id] = Dealt(forks=[forks[i] for i in indices], found=len(forks))
     reserved = sum(of[i] for of, indices in zip(costs, made, strict=True) for i in indices)
-    allocation = Allocation(budget=budget, reserved=reserved, mixed=counts[Standing.MIXED], wrong=counts[Standing.WRONG])
-    dealt = {
-        root.id: Dealt(forks=[forks[i] for i in indices], found=len(forks)) for (root, _, forks), indices in zip(turns, made, strict=True)
-    }
-    return dealt, allocation
+    mixed, wrong = counts[Standing.MIXED], counts[Standing.WRONG]
+    return dealt, Allocation(budget=budget, reserved=reserved, mixed=mixed, wrong=wrong)
+
+
+def _turns(
+    roots: Sequence[Trajectory],
+    draw: Draw,
+    branching: BranchingConfig,
+) -> list[tuple[Trajectory, Standing, list[Fork]]]:
+    """Of one question: the roots that may fork, and where, in the order drawn."""
+    rewards = [root.reward for root in roots]
+    how = standing(rewards)
+    share = branching.early_share if how is Standing.WRONG else 1.0
+    forking = [root for root in roots if takes_forks(root.reward, rewards)]
+    return [(root, how, draw(root, branching.most_forks, share)) for root in forking]
 
 
 def allocation_metrics(allocations: Sequence[Allocation]) -> dict[str, float]:
     """`grow/...` of a step's batches; nothing without any (`branching.allocate: uniform`).
 
-    `budget_tokens`, `reserved_tokens`; `allocated_forks_mixed`, `allocated_forks_wrong`; `unspent_share` of the budget, absent where there
-    is none.
+    `budget_tokens`, `reserved_tokens`; `allocated_forks_mixed`, `allocated_forks_wrong`; `unspent_share` of the budget,
+    absent where there is none.
     """
     if not allocations:
         return {}

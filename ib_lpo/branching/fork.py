@@ -21,14 +21,16 @@ def draw_forks(
     openness: np.ndarray | None = None,
     share: float = 1.0,
 ) -> list[Fork]:
-    """Draw up to `most` forks of a trajectory, in the order in which they are drawn; none when nothing is eligible. With a higher `most`
-    the first ones are the same.
+    """Draw up to `most` forks of a trajectory, in the order in which they are drawn; none when nothing is eligible.
+    With a higher `most` the first ones are the same.
 
-    entropies float32 [T], nats, of the tokens it owns; the first stands at position `start` of its response. Eligible are its own
-    positions from 1 on (token 0 never) and before `end` (which leaves out the final-answer span and whatever must not be a prefix), of a
-    branch those at least `min_distance` after `left`, the fork it began at; of these the first `share`, rounded up. Forks are drawn one
-    after another, each uniformly from the candidates that `config.select` finds at least `min_distance` away from those before it. All
-    selectors but `random` drop candidates below the floor tau, so that a near-deterministic trajectory does not branch at all.
+    entropies float32 [T], nats, of the tokens it owns; the first stands at position `start` of its response. Eligible
+    are its own positions from 1 on (token 0 never) and before `end` (which leaves out the final-answer span and
+    whatever must not be a prefix), of a branch those at least `min_distance` after `left`, the fork it began at; of
+    these the first `share`, rounded up. Forks are drawn one after another, each uniformly from the candidates that
+    `config.select` finds at least `min_distance` away from those before it. All selectors but `random` drop candidates
+    below the floor tau, so that a near-deterministic trajectory does not branch at all.
+
     openness float64 [T], of the tokens it owns (openness.py); only `open_entropy` looks at it.
     """
     first = max(1, start) if left is None else max(start, left + config.min_distance)

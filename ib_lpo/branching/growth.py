@@ -4,11 +4,11 @@
       │                       └─ no candidate: counted, not forked
       └─ with `after_grades`: all ended ──► ready ──on_outcomes──► forks? …
 
-Events come in, requests come out, each with the number of its question. Invariants: a branch is requested as soon as its fork's latents
-are there, whatever other trajectories do; every seed is a function of (run seed, step, purpose, trajectory), a trajectory's budget of
-its parent's, and what outcomes decide of the outcomes of all roots, so neither the order of events nor a request that is issued again
-changes the trees. A branch forks at tokens of its own, and its prefix holds one at least. No token is older than the plan's `oldest`
-policy version.
+Events come in, requests come out, each with the number of its question. Invariants: a branch is requested as soon as
+its fork's latents are there, whatever other trajectories do; every seed is a function of (run seed, step, purpose,
+trajectory), a trajectory's budget of its parent's, and what outcomes decide of the outcomes of all roots, so neither
+the order of events nor a request that is issued again changes the trees. A branch forks at tokens of its own, and its
+prefix holds one at least. No token is older than the plan's `oldest` policy version.
 """
 
 from collections import Counter
@@ -94,7 +94,7 @@ class Growth:
         self._trees = [RolloutTree(question=question) for question in self._questions]
         self._expected: dict[str, _Expected] = {}
         self._waiting: dict[str, _Waiting] = {}
-        self._open = Counter[int]()  # trajectories and sprouts that a question still waits for, and the outcomes of all roots
+        self._open = Counter[int]()  # trajectories, sprouts and outcomes that a question still waits for
         self._ended: dict[str, tuple[Trajectory, _Expected]] = {}  # roots that wait for all outcomes
         self.allocation: Allocation | None = None  # under `allocate: by_outcome`, once the outcomes are there
 
@@ -108,8 +108,9 @@ class Growth:
         ]
 
     def on_generation(self, generation: Generation, engine: int) -> list[Sprout]:
-        """Take a trajectory that `engine` finished; one that forks gives a Sprout per fork, a root with `after_grades` not yet. Raises
-        KeyError for an id that is not expected, StaleTokens for tokens of an older policy than the plan allows."""
+        """Take a trajectory that `engine` finished; one that forks gives a Sprout per fork, a root with `after_grades`
+        not yet. Raises KeyError for an id that is not expected, StaleTokens for tokens of an older policy than the plan
+        allows."""
         expected = self._expected.pop(generation.id)
         trajectory = _trajectory(generation, expected, engine, self._plan.oldest)
         self._open[expected.question] -= 1
@@ -128,7 +129,7 @@ class Growth:
         return len(self._ended) == len(self._questions) * self._plan.branching.roots > 0
 
     def roots(self) -> list[RolloutTree]:
-        """Once `ready`: the trees, which hold nothing but their roots, in order. What is to be graded before `on_outcomes`."""
+        """Once `ready`: the trees, in order, which hold nothing but roots. They are graded before `on_outcomes`."""
         return [self._sorted(number) for number in range(len(self._questions))]
 
     def on_outcomes(self, profiles: Mapping[str, Profile], past: PastForks) -> list[Sprout]:
@@ -226,8 +227,15 @@ class Growth:
             tree.unforked += trajectory.parent is None
             tree.unforked_branches += trajectory.parent is not None
 
-    def _draw(self, trajectory: Trajectory, most: int, *, openness: np.ndarray | None = None, share: float = 1.0) -> list[Fork]:
-        """In the order drawn. The end token and the last token that leaves room for a continuation are no forks either."""
+    def _draw(
+        self,
+        trajectory: Trajectory,
+        most: int,
+        *,
+        openness: np.ndarray | None = None,
+        share: float = 1.0,
+    ) -> list[Fork]:
+        """In the order drawn. The end token and the last one that leaves room for a continuation are no forks either."""
         answer = self._answer_start(trajectory.response_ids.tolist())
         start = trajectory.prefix_ids.size
         last = start + trajectory.token_ids.size - (trajectory.status is Status.FINISHED)

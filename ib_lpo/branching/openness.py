@@ -1,9 +1,11 @@
 """How open the outcome still is along a graded root (method.md section 1, forks whose outcome is open). Pure.
 
-A fork off a wrong root can only gain, off a right root only lose: what is open is what may still change. Two sources, the better first:
-* I(r;a) along the root, which the scoring model measures (`IbScore.profile`): of a wrong root high before the mistake and low behind it,
-  of a right root low as long as the answer is not settled;
-* the forks of the run so far: how many of them were open, by quarter of the response and by whether their parent was right.
+A fork off a wrong root can only gain, off a right root only lose: what is open is what may still change. Two sources,
+the better first:
+* I(r;a) along the root, which the scoring model measures (`IbScore.profile`): of a wrong root high before the mistake
+  and low behind it, of a right root low as long as the answer is not settled;
+* the forks of the run so far: how many of them were open, by quarter of the response and by whether their parent was
+  right.
 """
 
 from collections.abc import Sequence
@@ -38,7 +40,7 @@ class PastForks:
             self._counts[name] = [list(pair) for pair in of]
 
     def add(self, trees: Sequence[RolloutTree]) -> None:
-        """Count the forks of graded trees, those off trajectories without a reward and those that decide nothing left out."""
+        """Count the forks of graded trees; not those off parents without a reward or with nothing to compare."""
         for fork in (fork for tree in trees for fork in fork_outcomes(tree)):
             was_right = right(fork.parent)
             if was_right is not None and fork.decided is not None:
@@ -60,8 +62,10 @@ class PastForks:
 def openness_along(root: Trajectory, profile: Profile | None, past: PastForks, *, include_pivot: bool) -> np.ndarray:
     """float64 [T], in (0, 1]: how open the outcome is at each token of a graded root, for branches that leave there.
 
-    With a profile and a reward I(r;a) is interpolated to the end of the prefix that branches share, which holds the token itself with
-    `include_pivot`. A wrong root: exp(I - max I). A right one: 1 - exp(min(0, I - I at the end)), at least 0.05.
+    With a profile and a reward I(r;a) is interpolated to the end of the prefix that branches share, which holds the
+    token itself with `include_pivot`. A wrong root: exp(I - max I). A right one: 1 - exp(min(0, I - I at the end)), at
+    least 0.05.
+
     Raises ValueError when the profile is not finite (a broken scoring model must not choose forks).
     """
     length, was_right = root.token_ids.size, right(root)
@@ -70,7 +74,8 @@ def openness_along(root: Trajectory, profile: Profile | None, past: PastForks, *
         return by_quarter[[quarter(position, length) for position in range(length)]]
     values = np.asarray(profile.values, np.float64)
     if not np.isfinite(values).all():
-        raise ValueError(f"{root.id}: I(r;a) along it is not finite ({profile.values}); check the scoring model's weights")
+        found = f"I(r;a) along it is not finite ({profile.values})"
+        raise ValueError(f"{root.id}: {found}; check the scoring model's weights")
     along = np.interp(np.arange(length) + include_pivot, profile.at, values)
     if was_right:
         return np.maximum(LEAST, -np.expm1(np.minimum(0.0, along - values[-1])))

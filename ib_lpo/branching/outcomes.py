@@ -1,7 +1,7 @@
 """What forks decided: whether the continuations that leave a place end alike. Read off graded trees; pure.
 
-The continuations of a fork are the rest of the trajectory that forked and every branch that leaves it there. A fork whose continuations all
-have one reward says nothing about the tokens behind it: its outcome was decided before.
+The continuations of a fork are the rest of the trajectory that forked and every branch that leaves it there. A fork
+whose continuations all have one reward says nothing about the tokens behind it: its outcome was decided before.
 """
 
 from collections import defaultdict
@@ -55,16 +55,17 @@ def fork_outcomes(tree: RolloutTree) -> list[ForkOutcome]:
 def outcome_metrics(trees: list[RolloutTree]) -> dict[str, float]:
     """`grow/...`; a share of nothing is absent.
 
-    `decided_forks`: of forks with at least two graded continuations, those where all have one reward; `open_forks_q1` to `_q4`: the
-    complement, by the quarter of the parent's response. `branch_right_given_root_wrong` and `_right`: of graded branches below a root
-    that is wrong or right, at any depth, those with reward 1.
+    `decided_forks`: of forks with at least two graded continuations, those where all have one reward; `open_forks_q1`
+    to `_q4`: the complement, by the quarter of the parent's response. `branch_right_given_root_wrong` and `_right`: of
+    graded branches below a root that is wrong or right, at any depth, those with reward 1.
     """
     known = [fork for tree in trees for fork in fork_outcomes(tree) if fork.decided is not None]
     shares = {"decided_forks": _share(fork.decided for fork in known)}
     for number in range(QUARTERS):
         shares[f"open_forks_q{number + 1}"] = _share(not fork.decided for fork in known if fork.quarter == number)
     for given, name in ((False, "branch_right_given_root_wrong"), (True, "branch_right_given_root_right")):
-        shares[name] = _share(right(branch) for tree in trees for branch in _below(tree, given) if branch.reward is not None)
+        below = [branch for tree in trees for branch in _below(tree, given)]
+        shares[name] = _share(right(branch) for branch in below if branch.reward is not None)
     return {f"grow/{name}": share for name, share in shares.items() if share is not None}
 
 

@@ -1,9 +1,10 @@
 """How the roots of a batch ended, found while everything else goes on: their grades, and I(r;a) along them.
 
-    roots of a batch ──► Verifier ── rewards ──► IBScorers, for `select: open_entropy` ── profiles ──► then(profiles)
+    roots of a batch ──► Verifier ── rewards ──► IBScorers (select: open_entropy) ── profiles ──► then(profiles)
 
-Everything happens in handlers of the driver's event loop, which wait for nothing. A scorer that cannot read the present weights (its
-replacement, mostly) is asked again by `again`, outside of any handler, as that must look first whether the learner that sent them lives.
+Everything happens in handlers of the driver's event loop, which wait for nothing. A scorer that cannot read the present
+weights (its replacement, mostly) is asked again by `again`, outside of any handler, as that must look first whether the
+learner that sent them lives.
 """
 
 from collections.abc import Callable, Sequence
@@ -41,7 +42,7 @@ class RootOutcomes:
         self._scorers, self._require_sender = scorers, require_sender
 
     def find(self, trees: list[RolloutTree], then: Then) -> None:
-        """Grade the trajectories of `trees`, roots alone, and measure I(r;a) along those of questions with a gold answer."""
+        """Grade the roots that `trees` consist of, and measure I(r;a) along those of questions with a gold answer."""
         pending = self._verifier.call("grade", to_grade(trees, self._decode))
         self._loop.on(pending, partial(self._graded, self._epoch, trees, then))
 
@@ -75,7 +76,8 @@ class RootOutcomes:
     def _read(self, trees: list[RolloutTree], then: Then) -> None:
         found: dict[str, Profile] = {}
         epoch = self._epoch
-        dealt = {number: [trees[i] for i in share] for number, share in enumerate(shares(trees, len(self._scorers))) if share}
+        of_scorers = enumerate(shares(trees, len(self._scorers)))
+        dealt = {number: [trees[i] for i in share] for number, share in of_scorers if share}
         missing = set(dealt)
 
         def ask(number: int, tried: int) -> None:
@@ -102,4 +104,5 @@ class RootOutcomes:
 
 
 def _profiles(readings: dict[str, Reading]) -> dict[str, Profile]:
-    return {id: Profile(at=reading.profile_at, values=reading.profile) for id, reading in readings.items() if reading.profile_at}
+    measured = {id: reading for id, reading in readings.items() if reading.profile_at}
+    return {id: Profile(at=reading.profile_at, values=reading.profile) for id, reading in measured.items()}

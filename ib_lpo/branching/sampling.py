@@ -45,7 +45,8 @@ class Harvest:
         return new
 
     def add(self, trees: list[RolloutTree], allocation: Allocation | None = None) -> None:
-        """Take a batch, graded; it may be empty. `allocation`: of its branches. Raises ValueError when the budget is used."""
+        """Take a batch, graded, maybe empty, and the allocation of its branches. Raises ValueError when the budget is
+        used."""
         if len(self._batches) == self._budget:
             raise ValueError(f"a step draws at most data.batches_per_step={self._budget} batches")
         self._batches.append(trees)

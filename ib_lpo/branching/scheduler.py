@@ -1,11 +1,11 @@
 """BranchScheduler: grows batches of rollout trees on the engines, any number of batches at a time.
 
-Who waits for whom: nobody. A root's forks start the moment it ends; their latents are drawn while the engines go on; a branch is
-requested as soon as its fork has them; a tree is graded as soon as it is grown and the verifier has time. In a synchronous run
-(max_staleness: 0) an engine is not called while it waits for latents of its own forks, so that each engine sees the same calls in every run
-of the same manifest, however the engines interleave: the trees are identical.
-Where forks depend on outcomes (`BranchingConfig.after_grades`), a batch's forks start when all of its roots have ended and are graded: an
-engine without requests is then not called until they do, while other batches go on.
+Who waits for whom: nobody. A root's forks start the moment it ends; their latents are drawn while the engines go on; a
+branch is requested as soon as its fork has them; a tree is graded as soon as it is grown and the verifier has time. In
+a synchronous run (max_staleness: 0) an engine is not called while it waits for latents of its own forks, so that each
+engine sees the same calls in every run of the same manifest, however the engines interleave: the trees are identical.
+Where forks depend on outcomes (`BranchingConfig.after_grades`), a batch's forks start when all of its roots have ended
+and are graded: an engine without requests is then not called until they do, while other batches go on.
 """
 
 from collections.abc import Callable, Sequence
@@ -96,7 +96,12 @@ class BranchScheduler:
         self._roots.read_with(scorers, require_sender)
 
     def grow(
-        self, step: int, batch: int, questions: list[Question], on_done: Callable[[Batch], None], past: PastForks | None = None
+        self,
+        step: int,
+        batch: int,
+        questions: list[Question],
+        on_done: Callable[[Batch], None],
+        past: PastForks | None = None,
     ) -> Batch:
         """Start to grow and grade a batch of a training step: roots, forks, latents, branches. No token may be older than
         version step - 1 - max_staleness. `past`: the forks of the run so far."""
@@ -129,8 +134,8 @@ class BranchScheduler:
         return self._engines.version
 
     def wait(self, holds: Callable[[], bool], what: str) -> None:
-        """Serve until `holds`; lets the learner publish again where nobody can generate before it does, and asks scorers again that could
-        not read its weights."""
+        """Serve until `holds`; lets the learner publish again where nobody can generate before it does, and asks
+        scorers again that could not read its weights."""
         while not holds():
             self._loop.until(lambda: holds() or self._engines.starved or self._roots.refused, what)
             if self._roots.refused:
@@ -146,8 +151,8 @@ class BranchScheduler:
         self._engines.abandon()
 
     def on_generations(self, engine: int, found: list[tuple[Group, Generation]]) -> None:
-        """Take what an engine finished: start the forks it made possible, grade the trees it completed, and all roots of a batch
-        whose forks depend on that."""
+        """Take what an engine finished: start the forks it made possible, grade the trees it completed, and all roots
+        of a batch whose forks depend on that."""
         sprouts: list[tuple[Batch, Sprout]] = []
         for (tag, question), generation in found:
             if (batch := self._batches.get(tag)) is None:
@@ -214,7 +219,12 @@ class BranchScheduler:
             batch.on_done(batch)
 
     def _start(
-        self, tag: str, questions: list[Question], plan: GrowthPlan, on_done: Callable[[Batch], None], past: PastForks | None = None
+        self,
+        tag: str,
+        questions: list[Question],
+        plan: GrowthPlan,
+        on_done: Callable[[Batch], None],
+        past: PastForks | None = None,
     ) -> Batch:
         """Its trees are graded where `past` is given."""
         growth = Growth(plan, questions, lambda ids: answer_start(ids, self._decode))

@@ -110,7 +110,7 @@ ROLLOUT = (
     Metric(
         name="grow/decided_forks",
         unit="share",
-        meaning="of forks with at least two graded continuations, the rest of the parent among them, those where all have one reward",
+        meaning="of forks with at least two graded continuations, the parent's rest included, those where all have one reward",
         source=_OUTCOMES,
     ),
     Metric(
@@ -134,7 +134,7 @@ ROLLOUT = (
     Metric(
         name="grow/budget_tokens",
         unit="tokens",
-        meaning="that branching.allocate=uniform would reserve on the same roots, the budget of by_outcome (method.md section 1.8)",
+        meaning="that branching.allocate=uniform would reserve on the same roots, the budget of by_outcome (method.md 1.8)",
         source=_ALLOCATION,
         total="sum",
     ),

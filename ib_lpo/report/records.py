@@ -65,7 +65,13 @@ def details(tree: RolloutTree, manifest: Manifest, texts: TokenTexts) -> dict[st
     }
 
 
-def _trajectory(tree: RolloutTree, t: Trajectory, compared: int, decided: bool | None, texts: TokenTexts) -> dict[str, Any]:
+def _trajectory(
+    tree: RolloutTree,
+    t: Trajectory,
+    compared: int,
+    decided: bool | None,
+    texts: TokenTexts,
+) -> dict[str, Any]:
     return {
         "id": short_id(tree, t.id),
         "parent": None if t.parent is None else short_id(tree, t.parent),
@@ -95,8 +101,8 @@ def _trajectory(tree: RolloutTree, t: Trajectory, compared: int, decided: bool |
 def _fork(fork: Fork | None, decided: bool | None) -> dict[str, Any] | None:
     if fork is None:
         return None
-    names = {"position": fork.position, "entropy": fork.entropy, "candidates": fork.candidates, "prefix": fork.prefix_length}
-    return names | {"decided": decided}
+    drawn = {"position": fork.position, "entropy": fork.entropy, "candidates": fork.candidates}
+    return drawn | {"prefix": fork.prefix_length, "decided": decided}
 
 
 def _ib(t: Trajectory) -> dict[str, Any] | None:

@@ -15,7 +15,8 @@ Grader = Callable[[list[tuple[str, str]]], list[Grade]]
 
 
 def grade_trees(trees: list[RolloutTree], grader: Grader, decode: Decode) -> dict[str, float]:
-    """Set verdict and reward of every trajectory that has none; returns the `grade/...` metrics of all. `decode` maps token ids to text.
+    """Set verdict and reward of every trajectory that has none; returns the `grade/...` metrics of all. `decode` maps
+    token ids to text.
 
     Raises ValueError when the grader does not return one grade per item, or a reward for an UNVERIFIABLE one alone.
     """
@@ -25,7 +26,8 @@ def grade_trees(trees: list[RolloutTree], grader: Grader, decode: Decode) -> dic
 
 def to_grade(trees: list[RolloutTree], decode: Decode) -> list[tuple[str, str]]:
     """(response, gold answer) of every trajectory without a verdict, in order."""
-    return [(decode(t.response_ids.tolist()), tree.question.answer) for tree in trees for t in tree.trajectories if t.verdict is None]
+    asked = [(tree, t) for tree in trees for t in tree.trajectories if t.verdict is None]
+    return [(decode(t.response_ids.tolist()), tree.question.answer) for tree, t in asked]
 
 
 def set_grades(trees: list[RolloutTree], grades: list[Grade]) -> None:

@@ -12,8 +12,8 @@ from tests.rollout.simulated import Rig
 
 
 class Service:
-    """Sampler, verifier and scorer; a call takes `seconds` of its own number. `judge` grades a response; `faults` are raised by `score`,
-    one after the other."""
+    """Sampler, verifier and scorer; a call takes `seconds` of its own number. `judge` grades a response; `faults` are
+    raised by `score`, one after the other."""
 
     def __init__(self, seconds, judge=lambda text: CORRECT):
         self.seconds, self.judge, self.calls = seconds, judge, 0

@@ -1,4 +1,5 @@
-"""The scheduler where forks wait for the grades of all roots of a batch: on engines in virtual time, whoever is slow, dies or refuses."""
+"""The scheduler where forks wait for the grades of all roots of a batch: on engines in virtual time, whoever is slow,
+dies or refuses."""
 
 import zlib
 from collections import Counter

@@ -5,7 +5,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ib_lpo.branching.allocation import Allocation, Standing, allocate, allocation_metrics, deal, reservation, standing, takes_forks
+from ib_lpo.branching.allocation import (
+    Allocation,
+    Standing,
+    allocate,
+    allocation_metrics,
+    deal,
+    reservation,
+    standing,
+    takes_forks,
+)
 from ib_lpo.branching.config import BranchingConfig
 from ib_lpo.tree import Fork
 from tests.scoring.trees import trajectory

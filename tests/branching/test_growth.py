@@ -186,7 +186,8 @@ def test_all_wrong_questions_fork_early():
 
 
 def test_roots_fork_where_they_are_open():
-    """Every profile has one step, in the middle: what a wrong root loses there and a right one gains is open before it alone."""
+    """Every profile has one step, in the middle: what a wrong root loses there and a right one gains is open before it
+    alone."""
     shape = {"select": "open_entropy", "floor": 0.0, "top_fraction": 0.1, "roots": 1}
     growth = Growth(plan(**shape), [question(i) for i in range(60)], lambda ids: None)
     for requests in growth.start():

@@ -81,7 +81,12 @@ def test_without_a_profile_or_a_grade_a_root_is_as_open_as_past_forks_were():
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from([0.0, 1.0]), st.lists(st.sampled_from([0.0, 1.0, None])), st.integers(0, 7)), max_size=8))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([0.0, 1.0]), st.lists(st.sampled_from([0.0, 1.0, None])), st.integers(0, 7)),
+        max_size=8,
+    )
+)
 def test_a_checkpoint_holds_all_that_counts(families):
     past, half = PastForks(), PastForks()
     past.add([family(*one) for one in families])

@@ -56,7 +56,10 @@ def test_the_rest_of_the_parent_is_a_continuation():
     root = trajectory("q/r0", [1, 2, 3, 4])
     root.reward = 1.0
     one = tree(root, branch("q/r0/b0", 1.0), branch("q/r0/b1", 1.0), branch("q/r0/b2", 0.0, position=3))
-    assert [(f.position, f.decided, f.quarter, len(f.branches)) for f in fork_outcomes(one)] == [(1, True, 1, 2), (3, False, 3, 1)]
+    assert [(f.position, f.decided, f.quarter, len(f.branches)) for f in fork_outcomes(one)] == [
+        (1, True, 1, 2),
+        (3, False, 3, 1),
+    ]
     root.reward = 0.0
     assert [f.decided for f in fork_outcomes(one)] == [False, True]
 

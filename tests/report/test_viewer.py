@@ -31,7 +31,8 @@ def some(trees, passes) -> int:
 
 
 def decided(tree) -> list[bool]:
-    """Of every fork: whether what goes on from it has one reward. But in the deep tree, all branches of a root leave at one place."""
+    """Of every fork: whether what goes on from it has one reward. But in the deep tree, all branches of a root leave at
+    one place."""
     families = [[t, *tree.branches(t)] for t in tree.trajectories if tree.branches(t)]
     if len(families) > 1:  # each branch of the deep tree leaves at a token of its own
         families = [[t, branch] for t, *branches in families for branch in branches]

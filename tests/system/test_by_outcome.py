@@ -1,4 +1,5 @@
-"""Branches by outcome on real parts: repeatable, killed or not, whether I(r;a) along roots or past forks say what is open."""
+"""Branches by outcome on real parts: repeatable, killed or not, whether I(r;a) along roots or past forks say what is
+open."""
 
 import json
 import time

@@ -1,4 +1,5 @@
-"""Registry of selectors, by the name used in `branching.select`: which positions of a trajectory are candidates for a fork."""
+"""Registry of selectors, by the name used in `branching.select`: which positions of a trajectory are candidates for a
+fork."""
 
 from ib_lpo.branching.selectors.argmax import argmax
 from ib_lpo.branching.selectors.base import ForkSite, Selector

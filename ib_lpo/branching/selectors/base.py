@@ -23,8 +23,8 @@ Selector = Callable[[ForkSite], np.ndarray]
 
 
 def top(weights: np.ndarray, site: ForkSite) -> np.ndarray:
-    """The `top_fraction` of all positions with the highest weights, at least one, where free and of an entropy not below the floor; ties
-    go to the earlier position. weights [E]."""
+    """The `top_fraction` of all positions with the highest weights, at least one, where free and of an entropy not
+    below the floor; ties go to the earlier position. weights [E]."""
     count = max(1, int(np.ceil(site.config.top_fraction * weights.size)))
     best = np.argsort(-weights, kind="stable")[:count]
     return best[site.free[best] & (site.entropies[best] >= site.config.floor)]
