@@ -1,5 +1,5 @@
 """Branches by outcome on real parts: repeatable, killed or not, whether I(r;a) along roots or past forks say what is
-open."""
+open; the latter with several batches in a step."""
 
 import json
 import time
@@ -7,17 +7,24 @@ import time
 import pytest
 
 from ib_lpo.tree_store import read_trees
-from tests.system.runs import LOCAL, dumps, finish, repeatable, start, train, write_manifest
+from tests.system.runs import LOCAL, MANIFEST, dumps, finish, repeatable, start, train, write_manifest
 
 pytestmark = pytest.mark.slow
 
 STEPS = 4
 BRANCHING = {"allocate": "by_outcome", "select": "open_entropy", "floor": 0.3, "top_fraction": 0.2, "min_distance": 2}
-VARIANTS = {"profile": {"estimator": "pmi"}, "past-forks": {"estimator": "none", "self_reward": "none"}}
+VARIANTS = {
+    "profile": {"ib": {"estimator": "pmi"}},
+    "past-forks": {
+        "ib": {"estimator": "none", "self_reward": "none"},
+        "data": MANIFEST["data"] | {"batches_per_step": 2},
+    },
+}
 
 
-def manifest(folder, name, ib):
-    return write_manifest(folder, name=name, steps=STEPS, branching=BRANCHING, ib=ib, checkpoint={"every": 1, "keep": 9})
+def manifest(folder, name, values):
+    checkpoint = {"every": 1, "keep": 9}
+    return write_manifest(folder, name=name, steps=STEPS, branching=BRANCHING, checkpoint=checkpoint, **values)
 
 
 def rows(folder, name, step):
