@@ -205,6 +205,7 @@ def _start(manifest: Manifest, fleet: Fleet, device: str, decode: Decode) -> dic
     publisher = Publisher(manifest, loop, learner, engines)
     scheduler.serve_on(engines, publisher.again)
     scorers = [scorer(number) for number in range(manifest.scorers)]
+    scheduler.read_roots_with(scorers, learner.require_alive)
     publisher.follow(scorers if manifest.ib.scorer == "policy" else [])
     learner.start()
     loop.gather([worker.call("ready") for worker in (verifier, sampler, *scorers)], "the start of the services", limit)

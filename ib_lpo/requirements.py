@@ -85,7 +85,7 @@ def _of_branching(m: "Manifest") -> list[Requirement]:
             "leave this out, or set branching.mode=tree",
         ),
         (
-            b.min_distance < longest or (b.forks == 1 and b.levels <= 1),
+            b.min_distance < longest or (b.forks_of_a_root == 1 and b.levels <= 1),
             f"branching.min_distance={b.min_distance}: no second fork fits into rollout.max_response_tokens={longest}; lower it",
         ),
         (
@@ -95,6 +95,35 @@ def _of_branching(m: "Manifest") -> list[Requirement]:
         (
             m.kept_branches <= compared,
             f"filter.keep={m.filter.keep}: more than {of_roots}{of_branches}; keep at most {compared}",
+        ),
+        *_of_outcomes(m),
+    ]
+
+
+def _of_outcomes(m: "Manifest") -> list[Requirement]:
+    """Of forks that depend on how roots ended."""
+    b, follows = m.branching, m.runs_scorer and m.ib.scorer == "policy"
+    levels = "branching.mode=chained" if b.mode == "chained" else f"branching.depth={b.depth}"
+    return [
+        (
+            b.allocate == "uniform" or (b.mode == "tree" and b.depth == 1),
+            f"{levels}: branching.allocate=by_outcome grades roots alone, so only they may fork; set branching.mode=tree and "
+            "branching.depth=1, or branching.allocate=uniform",
+        ),
+        (
+            b.allocate == "uniform" or b.budget is None or b.levels > 1,
+            f"branching.budget={b.budget}: branching.allocate=by_outcome bounds the branches of a root by branching.most_forks; leave the "
+            "budget out",
+        ),
+        (
+            b.select != "open_entropy" or b.mode == "tree",
+            "branching.select=open_entropy: branching.mode=chained forks one root and then its branches, whose outcome is not known by "
+            "then; use branching.select=top_entropy, or branching.mode=tree",
+        ),
+        (
+            b.select != "open_entropy" or m.max_staleness == 0 or not follows,
+            f"max_staleness={m.max_staleness}: branching.select=open_entropy reads roots at any time, and scorers of ib.scorer=policy take "
+            "new weights meanwhile; set ib.scorer=reference, or max_staleness=0",
         ),
     ]
 

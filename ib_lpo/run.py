@@ -2,11 +2,13 @@
 
     runs/<name>/manifest.yaml  metrics.jsonl  trees/step-000012.parquet  rollouts.jsonl  checkpoints/step-000012/  latent/  wandb/
 
-Steps count from 1. A step is recorded in this order: trees, metrics, checkpoint when due. A run that goes on from a checkpoint drops
-metrics and rollouts of later steps, so whenever a run is killed, each step ends up there exactly once. Besides the learner's state a
-checkpoint holds the step and the position in the data (branching/draws.py); all else that a run needs to go on is a function of them,
-random numbers included (seeds.py). It also holds digests of what lies outside of the run directory, the trained latent and the training
-questions: others in their place are refused. The latent is copied to latent/ before the first step, and from there to every checkpoint.
+Steps count from 1. A step is recorded in this order: trees, metrics, checkpoint when due. A run that goes on from a
+checkpoint drops metrics and rollouts of later steps, so whenever a run is killed, each step ends up there exactly once.
+Besides the learner's state a checkpoint holds the step, the position in the data (branching/draws.py) and how the forks
+so far turned out (branching/openness.py); all else that a run needs to go on is a function of them, random numbers
+included (seeds.py). It also holds digests of what lies outside of the run directory, the trained latent and the
+training questions: others in their place are refused. The latent is copied to latent/ before the first step, and from
+there to every checkpoint.
 """
 
 import hashlib
@@ -16,6 +18,7 @@ from pathlib import Path
 from ib_lpo.alarms import raise_alarms
 from ib_lpo.assembly import Assembly
 from ib_lpo.branching.draws import Draws
+from ib_lpo.branching.openness import PastForks
 from ib_lpo.checkpoints.contents import LATENT, LEARNER, fill
 from ib_lpo.checkpoints.directory import Checkpoint, find
 from ib_lpo.checkpoints.durable import sync
@@ -38,7 +41,8 @@ Resume = bool | Path
 
 
 class Run:
-    """Records steps, writes checkpoints, and knows how many steps are done and which batches of questions are drawn."""
+    """Records steps, writes checkpoints, and knows how many steps are done, which batches of questions are drawn and
+    how the forks of the steps taken turned out."""
 
     def __init__(self, manifest: Manifest, *, resume: Resume):
         """Raises UserError when what would be gone on from is another run, or was trained with another latent."""
@@ -152,6 +156,7 @@ class Run:
         self._checkpoint = found
         self.done: int = 0 if found is None else found.step
         self.draws = Draws() if found is None else Draws.of(found.state)
+        self.past_forks = PastForks(None if found is None else found.state.get("forks"))  # older checkpoints have none
         self._tracker = Tracker(self._directory, self._manifest, resume_from=self.done if found else None)
         self._lines = read_metrics(self._tracker.path)
 
@@ -161,6 +166,7 @@ class Run:
             fill(directory, self._manifest, parts.learner, self._kept_latent)
 
         state = {"step": step, **self.draws.state(), "latent": self._latent, "questions": _digest(parts)}
+        state["forks"] = self.past_forks.state()
         self._shelf.write(step, save, state, metrics)
 
     def _sync_record(self) -> None:

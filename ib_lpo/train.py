@@ -18,7 +18,9 @@ from dataclasses import replace
 
 from ib_lpo.assembly import Assembly, assemble, check, reserve
 from ib_lpo.branching.ahead import Ahead
+from ib_lpo.branching.allocation import allocation_metrics
 from ib_lpo.branching.metrics import growth_metrics
+from ib_lpo.branching.outcomes import outcome_metrics
 from ib_lpo.evaluation.during_training import evaluation, evaluation_due
 from ib_lpo.garbage import rare_collections
 from ib_lpo.held_out import accuracy, due
@@ -60,7 +62,7 @@ def train_to_the_end(run: Run, parts: Assembly) -> None:
 def train_on(version: int, run: Run, parts: Assembly) -> None:
     """All steps that are left, from the policy version that the learner holds."""
     manifest = parts.manifest
-    ahead = Ahead(manifest, parts.scheduler, run.draws, parts.questions)
+    ahead = Ahead(manifest, parts.scheduler, run.draws, parts.questions, run.past_forks)
     parts.engines.on_version = ahead.published
     with run.phase("publish"):
         published = parts.publisher.publish(version)
@@ -77,7 +79,10 @@ def one_step(step: int, run: Run, parts: Assembly, ahead: Ahead) -> tuple[list[R
     with run.phase("grow"):
         harvest = ahead.take(step)
         trees = harvest.kept()
-        metrics = growth_metrics(harvest.grown, manifest.rollout.block_size) | grading_metrics(harvest.grown) | harvest.metrics()
+        grown = harvest.grown
+        metrics = growth_metrics(grown, manifest.rollout.block_size) | grading_metrics(grown) | outcome_metrics(grown)
+        metrics |= allocation_metrics(harvest.allocations) | harvest.metrics()
+        run.past_forks.add(grown)
     with run.phase("score"):
         metrics |= score(trees, parts)
     with run.phase("filter"):

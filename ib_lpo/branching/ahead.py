@@ -11,6 +11,7 @@ At most n + 1 steps grow at a time, which bounds what is held; with n = 0 a step
 from collections.abc import Callable
 
 from ib_lpo.branching.draws import Draws
+from ib_lpo.branching.openness import PastForks
 from ib_lpo.branching.sampling import Harvest
 from ib_lpo.branching.scheduler import Batch, BranchScheduler
 from ib_lpo.manifest import Manifest
@@ -18,11 +19,19 @@ from ib_lpo.tree import Question
 
 
 class Ahead:
-    """`questions(batch)` are those of a batch, by its number from 0 over the whole run."""
+    """`questions(batch)` are those of a batch, by its number from 0 over the whole run; `past`: the forks of the run so
+    far, which who records steps adds to."""
 
-    def __init__(self, manifest: Manifest, scheduler: BranchScheduler, draws: Draws, questions: Callable[[int], list[Question]]):
+    def __init__(
+        self,
+        manifest: Manifest,
+        scheduler: BranchScheduler,
+        draws: Draws,
+        questions: Callable[[int], list[Question]],
+        past: PastForks,
+    ):
         self._manifest, self._scheduler = manifest, scheduler
-        self._draws, self._questions = draws, questions
+        self._draws, self._questions, self._past = draws, questions, past
         self._growing: dict[int, Harvest] = {}
         self._last: int | None = None  # step that grows, or has grown; None before the first one
 
@@ -50,9 +59,10 @@ class Ahead:
 
     def _draw(self, step: int) -> None:
         harvest, number = self._growing[step], self._draws.next(step)
-        self._scheduler.grow(step, number, harvest.fresh(self._questions(number)), lambda batch: self._grown(step, harvest, batch))
+        fresh = harvest.fresh(self._questions(number))
+        self._scheduler.grow(step, number, fresh, lambda batch: self._grown(step, harvest, batch), self._past)
 
     def _grown(self, step: int, harvest: Harvest, batch: Batch) -> None:
-        harvest.add(batch.trees)
+        harvest.add(batch.trees, batch.allocation)
         if not harvest.complete:
             self._draw(step)

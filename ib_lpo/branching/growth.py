@@ -1,25 +1,29 @@
 """The growth of a batch of rollout trees, as a pure state machine: no Ray, no vLLM, no clock.
 
     roots ──on_generation──► forks? ──Sprouts──► on_latents ──► branches ──on_generation──► forks? … ──► done
-                              └─ no candidate: counted, not forked
+      │                       └─ no candidate: counted, not forked
+      └─ with `after_grades`: all ended ──► ready ──on_outcomes──► forks? …
 
-Events come in, requests come out, each with the number of its question. Invariants: a branch is requested as soon as its fork's latents
-are there, whatever other trajectories do; every seed is a function of (run seed, step, purpose, trajectory), and a trajectory's budget of
-its parent's, so neither the order of events nor a request that is issued again changes the trees. A branch forks at tokens of its own,
-and its prefix holds one at least. No token is older than the plan's `oldest` policy version.
+Events come in, requests come out, each with the number of its question. Invariants: a branch is requested as soon as
+its fork's latents are there, whatever other trajectories do; every seed is a function of (run seed, step, purpose,
+trajectory), a trajectory's budget of its parent's, and what outcomes decide of the outcomes of all roots, so neither
+the order of events nor a request that is issued again changes the trees. A branch forks at tokens of its own, and its
+prefix holds one at least. No token is older than the plan's `oldest` policy version.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from ib_lpo import seeds
+from ib_lpo.branching.allocation import Allocation, Dealt, allocate
 from ib_lpo.branching.budget import divide, forks_within
 from ib_lpo.branching.config import BranchingConfig
-from ib_lpo.branching.fork import select_forks
+from ib_lpo.branching.fork import draw_forks, in_order
+from ib_lpo.branching.openness import PastForks, Profile, openness_along
 from ib_lpo.rollout.request import Generation, GenerationRequest
 from ib_lpo.tree import Fork, Question, RolloutTree, Status, Trajectory, natural_order
 
@@ -90,31 +94,64 @@ class Growth:
         self._trees = [RolloutTree(question=question) for question in self._questions]
         self._expected: dict[str, _Expected] = {}
         self._waiting: dict[str, _Waiting] = {}
-        self._open = Counter[int]()  # trajectories and sprouts that a question still waits for
+        self._open = Counter[int]()  # trajectories, sprouts and outcomes that a question still waits for
+        self._ended: dict[str, tuple[Trajectory, _Expected]] = {}  # roots that wait for all outcomes
+        self.allocation: Allocation | None = None  # under `allocate: by_outcome`, once the outcomes are there
 
     def start(self) -> list[list[GenerationRequest]]:
         """All root requests, by question. Raises ValueError when a question id occurs twice."""
         branching = self._plan.branching
+        self._open.update(range(len(self._questions)) if branching.after_grades else ())
         return [
             [self._expect(f"{question.id}/r{r}", question=number, quota=branching.most_branches) for r in range(branching.roots)]
             for number, question in enumerate(self._questions)
         ]
 
     def on_generation(self, generation: Generation, engine: int) -> list[Sprout]:
-        """Take a trajectory that `engine` finished; one that forks gives a Sprout per fork. Raises KeyError for an id that is not expected,
-        StaleTokens for tokens of an older policy than the plan allows."""
+        """Take a trajectory that `engine` finished; one that forks gives a Sprout per fork, a root with `after_grades`
+        not yet. Raises KeyError for an id that is not expected, StaleTokens for tokens of an older policy than the plan
+        allows."""
         expected = self._expected.pop(generation.id)
         trajectory = _trajectory(generation, expected, engine, self._plan.oldest)
         self._open[expected.question] -= 1
-        tree = self._trees[expected.question]
-        tree.trajectories.append(trajectory)
+        self._trees[expected.question].trajectories.append(trajectory)
+        if trajectory.parent is None and self._plan.branching.after_grades:
+            self._ended[trajectory.id] = trajectory, expected
+            return []
         wanted = self._wanted(expected)
-        forks = self._forks(trajectory, wanted) if wanted else []
-        tree.missing_forks += wanted - len(forks)
-        if wanted and not forks:
-            tree.unforked += trajectory.parent is None
-            tree.unforked_branches += trajectory.parent is not None
-        return self._sprouts(trajectory, expected, forks)
+        forks = self._draw(trajectory, wanted) if wanted else []
+        self._count(trajectory, expected, wanted, len(forks))
+        return self._sprouts(trajectory, expected, in_order(forks))
+
+    @property
+    def ready(self) -> bool:
+        """Whether all roots have ended and wait for `on_outcomes`."""
+        return len(self._ended) == len(self._questions) * self._plan.branching.roots > 0
+
+    def roots(self) -> list[RolloutTree]:
+        """Once `ready`: the trees, in order, which hold nothing but roots. They are graded before `on_outcomes`."""
+        return [self._sorted(number) for number in range(len(self._questions))]
+
+    def on_outcomes(self, profiles: Mapping[str, Profile], past: PastForks) -> list[Sprout]:
+        """Once `ready`, with all roots graded: the forks of all roots, in the order of questions.
+
+        `profiles`: I(r;a) along roots, by id, as far as it was measured; `past`: what stands for it where it was not.
+        """
+        branching, groups = self._plan.branching, [tree.roots for tree in self.roots()]
+
+        def draw(root: Trajectory, most: int, share: float) -> list[Fork]:
+            openness = openness_along(root, profiles.get(root.id), past, include_pivot=branching.include_pivot)
+            return self._draw(root, most, openness=openness, share=share)
+
+        if branching.allocate == "by_outcome":
+            dealt, self.allocation = allocate(groups, draw, branching)
+        else:
+            drawn = {root.id: draw(root, self._wanted(expected), 1.0) for root, expected in self._ended.values()}
+            dealt = {id: Dealt(forks=forks, found=len(forks)) for id, forks in drawn.items()}
+        sprouts = [sprout for of in groups for root in of for sprout in self._fork_root(root, dealt.get(root.id))]
+        self._open.subtract(range(len(self._questions)))
+        self._ended.clear()
+        return sprouts
 
     def on_latents(self, sprout: str, latents: Sequence[np.ndarray | None]) -> list[GenerationRequest]:
         """The branch requests of the sprout with this id, one per latent (None: without z)."""
@@ -131,12 +168,13 @@ class Growth:
 
     @property
     def done(self) -> bool:
-        return not self._expected and not self._waiting
+        return not self._expected and not self._waiting and not self._ended
 
     def grown(self, question: int) -> RolloutTree | None:
         """The tree of a question with all of its trajectories, roots first, then branches, by their numbers; None while it grows."""
-        if self._open[question]:
-            return None
+        return None if self._open[question] else self._sorted(question)
+
+    def _sorted(self, question: int) -> RolloutTree:
         tree = self._trees[question]
         tree.trajectories.sort(key=lambda t: (t.parent is not None, natural_order(t.id)))
         return tree
@@ -170,12 +208,38 @@ class Growth:
         quota = expected.quota if expected.level < branching.levels else 0
         return forks_within(quota, forks=branching.forks, per_fork=branching.per_fork)
 
-    def _forks(self, trajectory: Trajectory, most: int) -> list[Fork]:
-        """The end token and the last token that leaves room for a continuation are no forks either."""
+    def _fork_root(self, root: Trajectory, dealt: Dealt | None) -> list[Sprout]:
+        """The sprouts of a root that waited; None: it was to have no fork."""
+        if dealt is None:
+            return []
+        branching, (_, expected) = self._plan.branching, self._ended[root.id]
+        wanted = self._wanted(expected)
+        self._count(root, expected, wanted, min(wanted, dealt.found))
+        if branching.allocate == "by_outcome":
+            expected = replace(expected, quota=len(dealt.forks) * branching.per_fork)
+        return self._sprouts(root, expected, in_order(dealt.forks))
+
+    def _count(self, trajectory: Trajectory, expected: _Expected, wanted: int, found: int) -> None:
+        """Forks that found no place."""
+        tree = self._trees[expected.question]
+        tree.missing_forks += wanted - found
+        if wanted and not found:
+            tree.unforked += trajectory.parent is None
+            tree.unforked_branches += trajectory.parent is not None
+
+    def _draw(
+        self,
+        trajectory: Trajectory,
+        most: int,
+        *,
+        openness: np.ndarray | None = None,
+        share: float = 1.0,
+    ) -> list[Fork]:
+        """In the order drawn. The end token and the last one that leaves room for a continuation are no forks either."""
         answer = self._answer_start(trajectory.response_ids.tolist())
         start = trajectory.prefix_ids.size
         last = start + trajectory.token_ids.size - (trajectory.status is Status.FINISHED)
-        return select_forks(
+        return draw_forks(
             trajectory.entropies,
             start=start,
             left=None if trajectory.fork is None else trajectory.fork.position,
@@ -183,6 +247,8 @@ class Growth:
             most=most,
             config=self._plan.branching,
             rng=np.random.default_rng(self._seed("fork", trajectory.id)),
+            openness=openness,
+            share=share,
         )
 
     def _sprouts(self, parent: Trajectory, expected: _Expected, forks: list[Fork]) -> list[Sprout]:

@@ -7,6 +7,7 @@ there is none, and never a question twice: trajectory ids and seeds derive from 
 
 from collections.abc import Sequence
 
+from ib_lpo.branching.allocation import Allocation
 from ib_lpo.tree import Question, RolloutTree
 
 
@@ -24,6 +25,7 @@ class Harvest:
         self._budget = budget
         self._batches: list[list[RolloutTree]] = []
         self._repeated = 0
+        self.allocations: list[Allocation] = []  # of the batches that have one
 
     @property
     def complete(self) -> bool:
@@ -42,11 +44,13 @@ class Harvest:
         self._repeated += len(questions) - len(new)
         return new
 
-    def add(self, trees: list[RolloutTree]) -> None:
-        """Take a batch, graded; it may be empty. Raises ValueError when the budget is used."""
+    def add(self, trees: list[RolloutTree], allocation: Allocation | None = None) -> None:
+        """Take a batch, graded, maybe empty, and the allocation of its branches. Raises ValueError when the budget is
+        used."""
         if len(self._batches) == self._budget:
             raise ValueError(f"a step draws at most data.batches_per_step={self._budget} batches")
         self._batches.append(trees)
+        self.allocations += [] if allocation is None else [allocation]
 
     def kept(self) -> list[RolloutTree]:
         """The trees that the step trains on."""

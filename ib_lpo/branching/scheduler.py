@@ -1,17 +1,22 @@
 """BranchScheduler: grows batches of rollout trees on the engines, any number of batches at a time.
 
-Who waits for whom: nobody. A root's forks start the moment it ends; their latents are drawn while the engines go on; a branch is
-requested as soon as its fork has them; a tree is graded as soon as it is grown and the verifier has time. In a synchronous run
-(max_staleness: 0) an engine is not called while it waits for latents of its own forks, so that each engine sees the same calls in every run
-of the same manifest, however the engines interleave: the trees are identical.
+Who waits for whom: nobody. A root's forks start the moment it ends; their latents are drawn while the engines go on; a
+branch is requested as soon as its fork has them; a tree is graded as soon as it is grown and the verifier has time. In
+a synchronous run (max_staleness: 0) an engine is not called while it waits for latents of its own forks, so that each
+engine sees the same calls in every run of the same manifest, however the engines interleave: the trees are identical.
+Where forks depend on outcomes (`BranchingConfig.after_grades`), a batch's forks start when all of its roots have ended
+and are graded: an engine without requests is then not called until they do, while other batches go on.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from ib_lpo.branching.allocation import Allocation
 from ib_lpo.branching.config import BranchingConfig
 from ib_lpo.branching.growth import Growth, GrowthPlan, Sprout
+from ib_lpo.branching.openness import PastForks, Profile
+from ib_lpo.branching.root_outcomes import RootOutcomes
 from ib_lpo.fleet.base import Pending, Worker
 from ib_lpo.fleet.loop import EventLoop
 from ib_lpo.latent.sampler import LatentRequest
@@ -45,13 +50,18 @@ class Batch:
     tag: str  # part of the ids of its requests
     growth: Growth
     questions: int
-    graded: bool  # whether its trees are graded
+    past: PastForks | None  # forks of the run that its roots are judged by; None: its trees are not graded
     on_done: Callable[["Batch"], None] = field(default=lambda batch: None)
     found: dict[int, RolloutTree] = field(default_factory=dict)  # by the number of the question
 
     @property
     def done(self) -> bool:
         return len(self.found) == self.questions
+
+    @property
+    def allocation(self) -> Allocation | None:
+        """Under `branching.allocate: by_outcome`, what its budget went to; None before its roots were graded."""
+        return self.growth.allocation
 
     @property
     def trees(self) -> list[RolloutTree]:
@@ -75,17 +85,29 @@ class BranchScheduler:
         self._batches: dict[str, Batch] = {}
         self._ungraded: list[Grown] = []  # in no call yet
         self._gradings = 0  # calls under way
+        self._roots = RootOutcomes(manifest, loop, verifier, decode)
 
     def serve_on(self, engines: Engines, mend: Callable[[], None]) -> None:
         """The engines to grow on; they report to `on_generations`. `mend` brings the present weights to engines that are `starved`."""
         self._engines, self._mend = engines, mend
 
-    def grow(self, step: int, batch: int, questions: list[Question], on_done: Callable[[Batch], None]) -> Batch:
+    def read_roots_with(self, scorers: Sequence[Worker], require_sender: Callable[[], None]) -> None:
+        """Scorers that roots are read by where `branching.select` asks for it (`RootOutcomes.read_with`)."""
+        self._roots.read_with(scorers, require_sender)
+
+    def grow(
+        self,
+        step: int,
+        batch: int,
+        questions: list[Question],
+        on_done: Callable[[Batch], None],
+        past: PastForks | None = None,
+    ) -> Batch:
         """Start to grow and grade a batch of a training step: roots, forks, latents, branches. No token may be older than
-        version step - 1 - max_staleness."""
-        m = self._manifest
-        oldest = step - 1 - m.max_staleness
-        return self._start(f"{step}.{batch}", questions, self._plan(m.branching, (m.seed, step, "train"), oldest), True, on_done)
+        version step - 1 - max_staleness. `past`: the forks of the run so far."""
+        m, oldest = self._manifest, step - 1 - self._manifest.max_staleness
+        plan = self._plan(m.branching, (m.seed, step, "train"), oldest)
+        return self._start(f"{step}.{batch}", questions, plan, on_done, PastForks() if past is None else past)
 
     def sample(self, version: int, questions: list[Question], how: PlainSampling | None = None) -> list[RolloutTree]:
         """Trees of roots alone, without z, not graded, all of `version` or newer; by default those of the held-out check. The engines
@@ -101,7 +123,7 @@ class BranchScheduler:
             seed_path=(m.seed, version, how.purpose),
         )
         self.wait(lambda: self._engines.version == version, f"the publish of version {version}")
-        batch = self._start(f"{how.purpose}.{version}", questions, plan, False, lambda batch: None)
+        batch = self._start(f"{how.purpose}.{version}", questions, plan, lambda batch: None)
         self.wait(lambda: batch.done, f"{how.purpose} of version {version}")
         self._engines.empty_caches()
         return batch.trees
@@ -112,30 +134,48 @@ class BranchScheduler:
         return self._engines.version
 
     def wait(self, holds: Callable[[], bool], what: str) -> None:
-        """Serve until `holds`; lets the learner publish again where nobody can generate before it does."""
+        """Serve until `holds`; lets the learner publish again where nobody can generate before it does, and asks
+        scorers again that could not read its weights."""
         while not holds():
-            self._loop.until(lambda: holds() or self._engines.starved, what)
-            if not holds():
+            self._loop.until(lambda: holds() or self._engines.starved or self._roots.refused, what)
+            if self._roots.refused:
+                self._roots.again()
+            elif not holds():
                 self._mend()
 
     def abandon(self) -> None:
         """Drop everything that grows."""
         self._batches.clear()
         self._ungraded.clear()
+        self._roots.abandon()
         self._engines.abandon()
 
     def on_generations(self, engine: int, found: list[tuple[Group, Generation]]) -> None:
-        """Take what an engine finished: start the forks it made possible, grade the trees it completed."""
+        """Take what an engine finished: start the forks it made possible, grade the trees it completed, and all roots
+        of a batch whose forks depend on that."""
         sprouts: list[tuple[Batch, Sprout]] = []
         for (tag, question), generation in found:
             if (batch := self._batches.get(tag)) is None:
                 continue
             own = batch.growth.on_generation(replace(generation, id=generation.id.removeprefix(f"{tag}|")), engine)
-            for sprout in own:
-                self._engines.hold((tag, question))
-                sprouts.append((batch, sprout))
+            sprouts += [(batch, sprout) for sprout in own]
             if not own:
                 self._perhaps_grown(batch, question)
+            if batch.growth.ready:
+                self._roots.find(batch.growth.roots(), partial(self._on_outcomes, batch))
+        self._draw_latents(sprouts)
+
+    def _on_outcomes(self, batch: Batch, profiles: dict[str, Profile]) -> None:
+        """All roots of a batch are graded: start its forks; questions without any are grown."""
+        if self._batches.get(batch.tag) is not batch:
+            return
+        self._draw_latents([(batch, sprout) for sprout in batch.growth.on_outcomes(profiles, batch.past)])
+        for question in range(batch.questions):
+            self._perhaps_grown(batch, question)
+
+    def _draw_latents(self, sprouts: list[tuple[Batch, Sprout]]) -> None:
+        for batch, sprout in sprouts:
+            self._engines.hold((batch.tag, sprout.question))
         if sprouts:
             asked = [LatentRequest(prefix_ids=s.prefix_ids, count=s.count, seed=s.seed) for _, s in sprouts]
             self._loop.on(self._sampler.call("sample", asked), partial(self._on_latents, sprouts))
@@ -151,7 +191,7 @@ class BranchScheduler:
         if tree is None:
             return
         self._engines.forget((batch.tag, question))
-        if batch.graded:
+        if batch.past is not None and any(t.verdict is None for t in tree.trajectories):
             self._ungraded.append((batch, question, tree))
             self._grade()
         else:
@@ -178,9 +218,17 @@ class BranchScheduler:
             del self._batches[batch.tag]
             batch.on_done(batch)
 
-    def _start(self, tag: str, questions: list[Question], plan: GrowthPlan, graded: bool, on_done: Callable[[Batch], None]) -> Batch:
+    def _start(
+        self,
+        tag: str,
+        questions: list[Question],
+        plan: GrowthPlan,
+        on_done: Callable[[Batch], None],
+        past: PastForks | None = None,
+    ) -> Batch:
+        """Its trees are graded where `past` is given."""
         growth = Growth(plan, questions, lambda ids: answer_start(ids, self._decode))
-        batch = Batch(tag, growth, len(questions), graded, on_done)
+        batch = Batch(tag, growth, len(questions), past, on_done)
         requests = growth.start()
         self._batches[tag] = batch
         self._engines.submit([((tag, number), _tagged(tag, of)) for number, of in enumerate(requests)])

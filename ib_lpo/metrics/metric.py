@@ -37,6 +37,7 @@ PLACEHOLDERS: dict[str, Placeholder] = {
     "label": Placeholder.among(Label),
     "mode": Placeholder.among(FailureMode),
     "phase": Placeholder("[a-z_]+", "a phase of the step (train.py)"),
+    "quarter": Placeholder("[1-4]", "1 to 4, from the first token on"),
     "verdict": Placeholder.among(Verdict),
 }
 

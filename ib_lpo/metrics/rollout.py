@@ -3,6 +3,7 @@
 from ib_lpo.metrics.metric import Metric
 
 _GROWTH, _SAMPLING, _GRADE, _VERIFIER = "branching/metrics.py", "branching/sampling.py", "scoring/grade.py", "scoring/verifier.py"
+_OUTCOMES, _ALLOCATION = "branching/outcomes.py", "branching/allocation.py"
 
 ROLLOUT = (
     Metric(
@@ -106,6 +107,59 @@ ROLLOUT = (
         source=_GROWTH,
         total="sum",
     ),
+    Metric(
+        name="grow/decided_forks",
+        unit="share",
+        meaning="of forks with at least two graded continuations, the parent's rest included, those where all have one reward",
+        source=_OUTCOMES,
+    ),
+    Metric(
+        name="grow/open_forks_q<quarter>",
+        unit="share",
+        meaning="of such forks in this quarter of the parent's response, those whose continuations differ in reward",
+        source=_OUTCOMES,
+    ),
+    Metric(
+        name="grow/branch_right_given_root_wrong",
+        unit="share",
+        meaning="of graded branches below a root of reward less than 1, those of reward 1",
+        source=_OUTCOMES,
+    ),
+    Metric(
+        name="grow/branch_right_given_root_right",
+        unit="share",
+        meaning="of graded branches below a root of reward 1, those of reward 1",
+        source=_OUTCOMES,
+    ),
+    Metric(
+        name="grow/budget_tokens",
+        unit="tokens",
+        meaning="that branching.allocate=uniform would reserve on the same roots, the budget of by_outcome (method.md 1.8)",
+        source=_ALLOCATION,
+        total="sum",
+    ),
+    Metric(
+        name="grow/reserved_tokens",
+        unit="tokens",
+        meaning="of this budget reserved for forks: K times what the parent generated after the shared prefix",
+        source=_ALLOCATION,
+        total="sum",
+    ),
+    Metric(
+        name="grow/allocated_forks_mixed",
+        unit="count",
+        meaning="forks dealt to questions whose roots differ in reward, or none of whose roots could be graded",
+        source=_ALLOCATION,
+        total="sum",
+    ),
+    Metric(
+        name="grow/allocated_forks_wrong",
+        unit="count",
+        meaning="forks dealt to questions whose graded roots are all wrong",
+        source=_ALLOCATION,
+        total="sum",
+    ),
+    Metric(name="grow/unspent_share", unit="share", meaning="of the budget, what no fork reserved", source=_ALLOCATION),
     Metric(name="grade/trajectories", unit="count", meaning="trajectories graded", source=_GRADE, total="sum"),
     Metric(name="grade/<verdict>", unit="count", meaning="trajectories with this verdict", source=_GRADE, total="sum"),
     Metric(name="grade/reward", unit="reward", meaning="by the verifier, mean over verifiable trajectories", source=_GRADE, best="max"),

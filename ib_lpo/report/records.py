@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from ib_lpo.branching.outcomes import fork_outcomes
 from ib_lpo.manifest import Manifest
 from ib_lpo.report.token_text import TokenTexts
 from ib_lpo.scoring.siblings import sibling_sets
-from ib_lpo.tree import RolloutTree, Trajectory, Verdict
+from ib_lpo.tree import Fork, RolloutTree, Trajectory, Verdict
 
 
 def short_id(tree: RolloutTree, trajectory_id: str) -> str:
@@ -23,6 +24,7 @@ def row(tree: RolloutTree, step: int, index: int) -> dict[str, Any]:
     """The tree's row in the list, with what its filters need of each trajectory."""
     verifiable = [t for t in tree.trajectories if t.verdict not in (None, Verdict.UNVERIFIABLE)]
     right = sum(t.verdict is Verdict.CORRECT for t in verifiable)
+    decided = [fork.decided for fork in fork_outcomes(tree)]
     scores = [t.ib.score for t in tree.trajectories if t.ib is not None and math.isfinite(t.ib.score)]
     return {
         "step": step,
@@ -33,7 +35,9 @@ def row(tree: RolloutTree, step: int, index: int) -> dict[str, Any]:
         "right": right,
         "verifiable": len(verifiable),
         "reward": _reward_kind(right, len(verifiable)),
-        "forks": len({(t.parent, t.fork.position) for t in tree.trajectories if t.fork is not None}),
+        "forks": len(decided),
+        "decided_forks": decided.count(True),
+        "open_forks": decided.count(False),
         "kept": len(tree.kept),
         "best": max(scores, default=None),
         "trajectories": [
@@ -51,22 +55,27 @@ def row(tree: RolloutTree, step: int, index: int) -> dict[str, Any]:
 
 def details(tree: RolloutTree, manifest: Manifest, texts: TokenTexts) -> dict[str, Any]:
     """All there is to see of a tree: token texts, entropies and log-probs in thousandths of a nat, and every stage's findings."""
+    decided = {branch.id: fork.decided for fork in fork_outcomes(tree) for branch in fork.branches}
     compared = {t.id: len(siblings) for siblings in sibling_sets(tree, manifest.filter.scope) for t in siblings}
     return {
         "unforked": tree.unforked,
         "unforked_branches": tree.unforked_branches,
         "missing_forks": tree.missing_forks,
-        "trajectories": [_trajectory(tree, t, compared[t.id], texts) for t in tree.trajectories],
+        "trajectories": [_trajectory(tree, t, compared[t.id], decided.get(t.id), texts) for t in tree.trajectories],
     }
 
 
-def _trajectory(tree: RolloutTree, t: Trajectory, compared: int, texts: TokenTexts) -> dict[str, Any]:
+def _trajectory(
+    tree: RolloutTree,
+    t: Trajectory,
+    compared: int,
+    decided: bool | None,
+    texts: TokenTexts,
+) -> dict[str, Any]:
     return {
         "id": short_id(tree, t.id),
         "parent": None if t.parent is None else short_id(tree, t.parent),
-        "fork": None
-        if t.fork is None
-        else {"position": t.fork.position, "entropy": t.fork.entropy, "candidates": t.fork.candidates, "prefix": t.fork.prefix_length},
+        "fork": _fork(t.fork, decided),
         "tokens": texts.pieces(t.response_ids)[len(t.prefix_ids) :],
         "special": [index for index, id in enumerate(t.token_ids.tolist()) if id in texts.special_ids],
         "entropies": _thousandths(t.entropies),
@@ -88,6 +97,13 @@ def _trajectory(tree: RolloutTree, t: Trajectory, compared: int, texts: TokenTex
         "ib": _ib(t),
         "failures": [{"mode": f.mode, "start": f.start, "end": f.end, "measure": f.measure} for f in t.failures],
     }
+
+
+def _fork(fork: Fork | None, decided: bool | None) -> dict[str, Any] | None:
+    if fork is None:
+        return None
+    drawn = {"position": fork.position, "entropy": fork.entropy, "candidates": fork.candidates}
+    return drawn | {"prefix": fork.prefix_length, "decided": decided}
 
 
 def _ib(t: Trajectory) -> dict[str, Any] | None:

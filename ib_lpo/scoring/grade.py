@@ -15,7 +15,8 @@ Grader = Callable[[list[tuple[str, str]]], list[Grade]]
 
 
 def grade_trees(trees: list[RolloutTree], grader: Grader, decode: Decode) -> dict[str, float]:
-    """Set verdict and reward of every trajectory; returns the `grade/...` metrics. `decode` maps token ids to text.
+    """Set verdict and reward of every trajectory that has none; returns the `grade/...` metrics of all. `decode` maps
+    token ids to text.
 
     Raises ValueError when the grader does not return one grade per item, or a reward for an UNVERIFIABLE one alone.
     """
@@ -24,13 +25,14 @@ def grade_trees(trees: list[RolloutTree], grader: Grader, decode: Decode) -> dic
 
 
 def to_grade(trees: list[RolloutTree], decode: Decode) -> list[tuple[str, str]]:
-    """(response, gold answer) of every trajectory, in order."""
-    return [(decode(trajectory.response_ids.tolist()), tree.question.answer) for tree in trees for trajectory in tree.trajectories]
+    """(response, gold answer) of every trajectory without a verdict, in order."""
+    asked = [(tree, t) for tree in trees for t in tree.trajectories if t.verdict is None]
+    return [(decode(t.response_ids.tolist()), tree.question.answer) for tree, t in asked]
 
 
 def set_grades(trees: list[RolloutTree], grades: list[Grade]) -> None:
-    """Give every trajectory its grade. Raises ValueError as `grade_trees` does."""
-    graded = [trajectory for tree in trees for trajectory in tree.trajectories]
+    """Give every trajectory of `to_grade` its grade. Raises ValueError as `grade_trees` does."""
+    graded = [trajectory for tree in trees for trajectory in tree.trajectories if trajectory.verdict is None]
     if len(grades) != len(graded):
         raise ValueError(f"the grader returned {len(grades)} grades for {len(graded)} responses; it must return one each, in order")
     for trajectory, grade in zip(graded, grades, strict=True):

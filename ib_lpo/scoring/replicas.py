@@ -28,15 +28,20 @@ def read_trees(
     """
     if not scorers:
         return read(trees, ib, decode, lambda paths: []), Cost(0, 0)
-    shares = longest_first([_tokens(tree) for tree in trees], len(scorers))
-    calls = [partial(scorer.call, "score", [trees[i] for i in share]) for scorer, share in zip(scorers, shares, strict=True)]
+    dealt = shares(trees, len(scorers))
+    calls = [partial(scorer.call, "score", [trees[i] for i in share]) for scorer, share in zip(scorers, dealt, strict=True)]
     readings: list[dict[str, Reading]] = [{} for _ in trees]
     costs = []
-    for share, (of_share, cost) in zip(shares, persist(loop, calls, "the scores", refused), strict=True):
+    for share, (of_share, cost) in zip(dealt, persist(loop, calls, "the scores", refused), strict=True):
         costs.append(cost)
         for i, of_tree in zip(share, of_share, strict=True):
             readings[i] = of_tree
     return readings, Cost(*map(sum, zip(*costs, strict=True)))
+
+
+def shares(trees: Sequence[RolloutTree], scorers: int) -> list[list[int]]:
+    """Indices of the trees that each scorer reads, by their tokens."""
+    return longest_first([_tokens(tree) for tree in trees], scorers)
 
 
 def _tokens(tree: RolloutTree) -> int:

@@ -4,6 +4,7 @@ import numpy as np
 
 from ib_lpo.branching.config import BranchingConfig
 from ib_lpo.branching.growth import Growth, GrowthPlan
+from ib_lpo.branching.openness import PastForks, Profile
 from ib_lpo.rollout.request import Generation
 from ib_lpo.tree import Question, Status, VersionSpan
 
@@ -35,9 +36,33 @@ def plan(**branching) -> GrowthPlan:
     return GrowthPlan(branching=config, max_response_tokens=MAX, temperature=1.0, top_p=0.9, top_k=40, oldest=1, seed_path=(0, 4, "train"))
 
 
-def grow(plan, questions, choose, answer_start=lambda ids: None):
+def grade(root) -> float | None:
+    """A pure function of what was generated; a sixth is unverifiable."""
+    return [0.0, 1.0, 1.0, 0.0, 0.5, None][int(root.token_ids.sum()) % 6]
+
+
+def profiles(trees) -> dict[str, Profile]:
+    """Of some roots, the others unmeasured."""
+    roots = [root for tree in trees for root in tree.roots if root.seed % 3]
+    return {root.id: Profile(at=(0, root.token_ids.size), values=(0.0, float(root.entropies[0]) - 1)) for root in roots}
+
+
+def judge(growth, reward=grade, past=None):
+    """All roots have ended: what they were worth, and the sprouts that follow."""
+    assert growth.ready and not growth.done
+    trees = growth.roots()
+    for root in (root for tree in trees for root in tree.trajectories):
+        assert root.parent is None
+        root.reward = reward(root)
+    sprouts = growth.on_outcomes(profiles(trees), PastForks() if past is None else past)
+    assert not growth.ready
+    return sprouts
+
+
+def grow(plan, questions, choose, answer_start=lambda ids: None, reward=grade):
     """Run to the end; `choose(n)` picks which of n possible events happens next. Returns trees and requests."""
     growth = Growth(plan, [question(i) for i in range(questions)], answer_start)
+    unjudged = plan.branching.after_grades
     requests = [(q, r) for q, rs in enumerate(growth.start()) for r in rs]
     sprouts, log = [], [r for _, r in requests]
     while requests or sprouts:
@@ -46,7 +71,12 @@ def grow(plan, questions, choose, answer_start=lambda ids: None):
             of, request = requests.pop(at)
             found = growth.on_generation(generate(request), engine=of % 2)
             assert {sprout.question for sprout in found} <= {of}
-            assert (growth.grown(of) is None) == bool(found or of in [q for q, _ in requests] or of in [s.question for s in sprouts])
+            busy = found or of in [q for q, _ in requests] or of in [s.question for s in sprouts]
+            assert (growth.grown(of) is None) == bool(busy or unjudged)
+            assert growth.ready == (unjudged and not requests)
+            if growth.ready:
+                found, unjudged = judge(growth, reward), False
+                assert all((growth.grown(i) is None) == (i in {s.question for s in found}) for i in range(questions))
             sprouts += found
         else:
             sprout = sprouts.pop(at - len(requests))

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from ib_lpo.branching.ahead import Ahead
 from ib_lpo.branching.draws import Draws
+from ib_lpo.branching.openness import PastForks
 from ib_lpo.manifest import validate
 from ib_lpo.tree import Question, RolloutTree
 
@@ -20,7 +21,7 @@ class Scheduler:
         self.growing = []  # (step, batch number, on_done)
         self.begun = []  # (step, batch number, version at that time)
 
-    def grow(self, step, batch, questions, on_done):
+    def grow(self, step, batch, questions, on_done, past):
         self.growing.append((step, questions, on_done))
         self.begun.append((step, batch, self.version))
 
@@ -33,6 +34,8 @@ class Scheduler:
 
 
 class Grown:
+    allocation = None
+
     def __init__(self, trees):
         self.trees = trees
 
@@ -56,7 +59,7 @@ def start(max_staleness, batches_per_step=1, draws=None):
     values = {"name": "a", "steps": STEPS, "max_staleness": max_staleness, "model": {"path": "m"}}
     manifest = validate(values | {"data": {"questions_per_step": WANTED, "batches_per_step": batches_per_step}})
     scheduler, draws = Scheduler(), draws or Draws()
-    return scheduler, draws, Ahead(manifest, scheduler, draws, questions)
+    return scheduler, draws, Ahead(manifest, scheduler, draws, questions, PastForks())
 
 
 @settings(max_examples=60, deadline=None)

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ib_lpo.branching.config import BranchingConfig
-from ib_lpo.branching.fork import SELECTORS, select_forks
+from ib_lpo.branching.fork import draw_forks, in_order
+from ib_lpo.branching.selectors import SELECTORS
 
 ENTROPIES = st.lists(st.floats(0, 8, width=32), min_size=0, max_size=80).map(lambda values: np.array(values, dtype=np.float32))
 CONFIGS = st.builds(
@@ -22,28 +23,42 @@ CONFIGS = st.builds(
 
 
 def select(entropies, config, seed=0, end=99, **of_trajectory):
-    return select_forks(entropies, end=end, config=config, rng=np.random.default_rng(seed), **of_trajectory)
+    return in_order(draw_forks(entropies, end=end, config=config, rng=np.random.default_rng(seed), **of_trajectory))
 
 
-def candidates(entropies, eligible, taken, config):
+def candidates(entropies, eligible, taken, config, openness=None):
     """What the next fork may be, written out."""
+    weights = {t: np.float32(entropies[t]) * (1.0 if openness is None else openness[t]) for t in eligible}
     far = [t for t in eligible if all(abs(t - other) >= config.min_distance for other in taken)]
     ranked = sorted(eligible, key=lambda t: (-entropies[t], t))
+    weighed = sorted(eligible, key=lambda t: (-weights[t], t))
+    count = max(1, math.ceil(config.top_fraction * len(eligible)))
     return {
         "random": lambda: far,
         "argmax": lambda: [t for t in ranked if t in far and entropies[t] >= config.floor][:1],
-        "top_entropy": lambda: [
-            t for t in ranked[: max(1, math.ceil(config.top_fraction * len(eligible)))] if t in far and entropies[t] >= config.floor
-        ],
+        "top_entropy": lambda: [t for t in ranked[:count] if t in far and entropies[t] >= config.floor],
+        "open_entropy": lambda: [t for t in weighed[:count] if t in far and entropies[t] >= config.floor],
     }[config.select]()
 
 
-@given(ENTROPIES, CONFIGS, st.none() | st.integers(1, 30), st.integers(0, 110), st.integers(1, 5), st.integers(0, 9))
-def test_forks_are_candidates_at_their_distances_and_none_is_missed(own, config, left, end, most, seed):
+@given(
+    ENTROPIES,
+    CONFIGS,
+    st.none() | st.integers(1, 30),
+    st.integers(0, 110),
+    st.integers(1, 5),
+    st.integers(0, 9),
+    st.none() | st.integers(0, 9),
+    st.sampled_from([1.0, 0.5, 0.01]),
+)
+def test_forks_are_candidates_at_their_distances_and_none_is_missed(own, config, left, end, most, seed, opened, share):
     start = 0 if left is None else left + config.include_pivot
-    forks = select(own, config, seed, end, most=most, start=start, left=left)
+    given = None if opened is None else np.random.default_rng(opened).uniform(0.05, 1.0, own.size)
+    forks = select(own, config, seed, end, most=most, start=start, left=left, openness=given, share=share)
     entropies = {start + i: float(h) for i, h in enumerate(own)}
+    openness = None if given is None else {start + i: float(value) for i, value in enumerate(given)}
     eligible = [t for t in entropies if 1 <= t < end and (left is None or t - left >= config.min_distance)]
+    eligible = eligible[: math.ceil(share * len(eligible))]
     positions = [fork.position for fork in forks]
     assert positions == sorted(positions) and len(forks) <= most
     assert set(positions) <= set(eligible)
@@ -53,9 +68,9 @@ def test_forks_are_candidates_at_their_distances_and_none_is_missed(own, config,
         assert config.select == "random" or fork.entropy >= config.floor
         assert fork.prefix_length == fork.position + config.include_pivot > start
     if len(forks) < most:
-        assert not eligible or not candidates(entropies, eligible, positions, config)
+        assert not eligible or not candidates(entropies, eligible, positions, config, openness)
     if forks:
-        assert len(candidates(entropies, eligible, [], config)) in {fork.candidates for fork in forks}
+        assert len(candidates(entropies, eligible, [], config, openness)) in {fork.candidates for fork in forks}
 
 
 @given(ENTROPIES.filter(lambda e: len(e) > 2), st.integers(1, 5), st.integers(1, 9))
@@ -101,6 +116,29 @@ def test_one_fork_is_drawn_as_it_always_was():
         expected.append(int(np.random.default_rng(seed).choice(top)))
     assert [fork.position for fork in found] == expected
     assert [select(entropies, BranchingConfig(), seed, end=180, most=3) for seed in range(4)] != [[fork] for fork in found]
+
+
+@given(ENTROPIES, CONFIGS, st.integers(1, 4), st.integers(0, 9))
+def test_more_forks_begin_with_the_same_ones(entropies, config, most, seed):
+    """What `uniform` reserves is then what `by_outcome` may deal."""
+    fewer, more = (draw_forks(entropies, end=99, config=config, rng=np.random.default_rng(seed), most=count) for count in (most, most + 2))
+    assert more[:most] == fewer
+
+
+def test_of_equally_uncertain_positions_the_open_one_is_taken():
+    entropies, openness = np.ones(40, np.float32), np.full(40, 0.3)
+    openness[[7, 21]] = 0.9, 0.8
+    config = BranchingConfig(select="open_entropy", top_fraction=0.05)
+    assert set(draws(config, entropies, openness=openness)) == {7, 21}
+    assert set(draws(config.model_copy(update={"select": "top_entropy"}), entropies, openness=openness)) == {1, 2}
+    assert set(draws(config, entropies)) == {1, 2}, "nothing is known"
+
+
+def test_openness_does_not_lift_a_position_over_the_floor_nor_push_one_below():
+    entropies, openness = np.full(10, 0.4, np.float32), np.full(10, 1.0)
+    entropies[5], openness[5] = 0.6, 0.05
+    config = BranchingConfig(select="open_entropy", floor=0.5, top_fraction=1.0)
+    assert set(draws(config, entropies, 40, openness=openness)) == {5}
 
 
 @pytest.mark.parametrize("pivot", [True, False])

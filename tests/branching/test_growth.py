@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ib_lpo.branching.config import BranchingConfig
 from ib_lpo.branching.growth import Growth, StaleTokens
 from ib_lpo.branching.metrics import growth_metrics
+from ib_lpo.branching.openness import PastForks, Profile
 from ib_lpo.tree import RolloutTree
 from tests.branching.engine import MAX, generate, grow, plan, question
 
@@ -23,7 +24,7 @@ SHAPES = st.fixed_dictionaries(
         "forks": st.integers(1, 3),
         "depth": st.integers(1, 3),
         "budget": st.integers(1, 25),
-        "select": st.sampled_from(["top_entropy", "argmax", "random"]),
+        "select": st.sampled_from(["top_entropy", "argmax", "random", "open_entropy"]),
         "min_distance": st.integers(1, 4),
         "include_pivot": st.booleans(),
         "floor": st.sampled_from([0.0, 0.8]),
@@ -31,13 +32,29 @@ SHAPES = st.fixed_dictionaries(
     }
 ) | st.fixed_dictionaries({"mode": st.just("chained"), "branches": st.integers(0, 4), "floor": st.sampled_from([0.0, 0.8])})
 
+BY_OUTCOME = st.fixed_dictionaries(
+    {
+        "allocate": st.just("by_outcome"),
+        "roots": st.integers(1, 4),
+        "branches": st.integers(1, 4),
+        "forks": st.integers(1, 3),
+        "most_forks": st.integers(1, 4),
+        "early_share": st.sampled_from([0.2, 0.5, 1.0]),
+        "select": st.sampled_from(["top_entropy", "argmax", "random", "open_entropy"]),
+        "min_distance": st.integers(1, 4),
+        "include_pivot": st.booleans(),
+        "floor": st.sampled_from([0.0, 0.8]),
+        "top_fraction": st.sampled_from([0.2, 1.0]),
+    }
+)
+
 
 def rows(trees):
     return [(t.id, t.parent, t.seed, t.token_ids.tolist(), t.prefix_ids.tolist(), t.fork) for tree in trees for t in tree.trajectories]
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 2**32), st.integers(1, 4), SHAPES)
+@given(st.integers(0, 2**32), st.integers(1, 4), SHAPES | BY_OUTCOME)
 def test_the_trees_do_not_depend_on_the_order_of_events(seed, questions, shape):
     rng = np.random.default_rng(seed)
     ordered, _ = grow(plan(**shape), questions, lambda n: 0)
@@ -62,7 +79,7 @@ def check_branch(tree, parent, child, config):
 
 
 @settings(max_examples=80, deadline=None)
-@given(st.integers(1, 4), SHAPES)
+@given(st.integers(1, 4), SHAPES | BY_OUTCOME)
 def test_branches_continue_their_parents_within_depth_and_budget(questions, shape):
     config = plan(**shape).branching
     trees, log = grow(plan(**shape), questions, lambda n: n - 1)
@@ -77,7 +94,7 @@ def test_branches_continue_their_parents_within_depth_and_budget(questions, shap
             assert [c.id for c in children] == [f"{parent.id}/b{k}" for k in range(len(children))]
             positions = [c.fork.position for c in children]
             places = sorted(set(positions))
-            assert positions == sorted(positions) and len(places) <= config.forks
+            assert positions == sorted(positions) and len(places) <= (config.forks if parent.parent else config.forks_of_a_root)
             assert all(b - a >= config.min_distance for a, b in pairwise(places))
             assert all(positions.count(place) == config.per_fork for place in places[:-1])
             assert not places or 1 <= positions.count(places[-1]) <= config.per_fork
@@ -116,6 +133,76 @@ def test_a_fork_that_the_budget_holds_is_made_or_counted(questions, shape):
         short = len(tree.roots) * config.most_branches - (len(tree.trajectories) - len(tree.roots))
         assert short == 0 or tree.missing_forks > 0
         assert tree.missing_forks >= tree.unforked + tree.unforked_branches
+
+
+def reserved(tree, config):
+    """What the forks of a tree reserve: each branch what its parent generated after the shared prefix."""
+    named = {t.id: t for t in tree.trajectories}
+    return sum(named[t.parent].response_ids.size - t.prefix_ids.size for t in tree.trajectories if t.parent)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.integers(1, 5), BY_OUTCOME)
+def test_by_outcome_keeps_to_the_tokens_of_uniform_and_leaves_alone_what_is_right(questions, shape):
+    uniform, _ = grow(plan(**shape | {"allocate": "uniform"}), questions, lambda n: 0)
+    dealt, _ = grow(plan(**shape), questions, lambda n: n - 1)
+    config = plan(**shape).branching
+    assert sum(reserved(tree, config) for tree in dealt) <= sum(reserved(tree, config) for tree in uniform)
+    for tree, before in zip(dealt, uniform, strict=True):
+        assert rows([RolloutTree(question=tree.question, trajectories=tree.roots)]) == rows(
+            [RolloutTree(question=tree.question, trajectories=before.roots)]
+        )
+        known = {root.reward for root in tree.roots} - {None}
+        for root in tree.roots:
+            own, was = tree.branches(root), before.branches(root)
+            assert len(own) % config.branches == 0
+            if known == {1.0} or (root.reward is None and known):
+                assert own == []
+            elif len(known) != 1 and config.most_forks <= config.forks:  # what is drawn first is what uniform draws
+                assert {b.fork.position for b in own} <= {b.fork.position for b in was}
+        assert known != {1.0} or tree.missing_forks == tree.unforked == 0
+
+
+@pytest.mark.parametrize("reward", [1.0, None, 0.0])
+@pytest.mark.parametrize("shape", [{"allocate": "by_outcome"}, {"select": "open_entropy"}, {"allocate": "by_outcome", "floor": 99}])
+def test_a_batch_that_waits_for_its_grades_ends_whatever_they_are(shape, reward):
+    trees, _ = grow(plan(**shape), 3, lambda n: 0, reward=lambda root: reward)
+    branches = sum(len(tree.trajectories) - len(tree.roots) for tree in trees)
+    assert (branches == 0) == (shape.get("floor") == 99 or ("allocate" in shape and reward == 1.0))
+    assert [len(tree.roots) for tree in trees] == [2] * 3
+
+
+def test_an_empty_batch_waits_for_no_grades():
+    growth = Growth(plan(allocate="by_outcome"), [], lambda ids: None)
+    assert growth.start() == [] and growth.done and not growth.ready and growth.allocation is None
+
+
+def test_all_wrong_questions_fork_early():
+    shape = {"allocate": "by_outcome", "select": "random", "early_share": 0.25, "most_forks": 4, "branches": 1}
+    trees, _ = grow(plan(**shape), 20, lambda n: 0, reward=lambda root: 0.0)
+    forks = [(t.fork.position, parent.token_ids.size) for tree in trees for parent in tree.roots for t in tree.branches(parent)]
+    assert len(forks) > 20
+    assert all(position <= np.ceil(0.25 * (length - 1)) for position, length in forks)
+
+
+def test_roots_fork_where_they_are_open():
+    """Every profile has one step, in the middle: what a wrong root loses there and a right one gains is open before it
+    alone."""
+    shape = {"select": "open_entropy", "floor": 0.0, "top_fraction": 0.1, "roots": 1}
+    growth = Growth(plan(**shape), [question(i) for i in range(60)], lambda ids: None)
+    for requests in growth.start():
+        growth.on_generation(generate(requests[0]), engine=0)
+    measured = {}
+    for number, tree in enumerate(growth.roots()):
+        (root,) = tree.roots
+        root.reward = float(number % 2)
+        length, end = root.token_ids.size, 9.0 if number % 2 else -9.0
+        if length >= 6:
+            measured[root.id] = Profile(at=(0, length // 2, length // 2 + 1, length), values=(0.0, 0.0, end, end))
+    sprouts = growth.on_outcomes(measured, PastForks())
+    shared = {sprout.id.removesuffix("/b0"): sprout.prefix_ids.size - 3 for sprout in sprouts}
+    early = [shared[id] <= one.at[1] for id, one in measured.items() if id in shared]
+    assert len(early) > 20 and np.mean(early) > 0.95
 
 
 def test_a_root_that_finds_fewer_forks_hands_its_budget_down():

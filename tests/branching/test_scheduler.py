@@ -2,65 +2,11 @@
 
 import pytest
 
-from ib_lpo.branching.scheduler import BranchScheduler, PlainSampling
+from ib_lpo.branching.scheduler import PlainSampling
 from ib_lpo.rollout.pool import Pool
-from ib_lpo.scoring.grades import CORRECT
-from ib_lpo.tree import Question
 from ib_lpo.weights.parcel import TransferError
-from tests.rollout.simulated import Fault, Rig
-
-
-class Service:
-    """Sampler and verifier; a call takes `seconds` of its own number."""
-
-    def __init__(self, seconds):
-        self.seconds, self.calls = seconds, 0
-
-    def _took(self):
-        self.calls += 1
-        return self.seconds(self.calls)
-
-    def sample(self, forks):
-        return [[None] * fork.count for fork in forks], self._took()
-
-    def grade(self, items):
-        return [CORRECT for _ in items], self._took()
-
-
-class GrowingRig(Rig):
-    """The scheduler hears of what the engines finish."""
-
-    sampling = grading = staticmethod(lambda call: 0.01)
-
-    def __post_init__(self):
-        super().__post_init__()
-        self.mended = 0
-        sampler, verifier = (self.fleet.host(name, Service(getattr(self, name))) for name in ("sampling", "grading"))
-        self.scheduler = BranchScheduler(self.manifest, self.loop, sampler, verifier, lambda ids: "".join(map(str, ids)))
-        self.scheduler.serve_on(self.engines, self.mend)
-
-    def listen(self, engine, found):
-        self.scheduler.on_generations(engine, found)
-
-    def mend(self):
-        self.mended += 1
-        self.publish(self.engines.version)
-
-    def grow(self, step, count=6, batch=0):
-        done = []
-        grown = self.scheduler.grow(step, batch, questions(count), done.append)
-        return grown, done
-
-    def finish(self, grown):
-        self.scheduler.wait(lambda: grown.done, "the trees")
-
-
-def questions(count):
-    return [Question(id=f"q{i}", text="", answer="1", prompt_ids=(1, 2, i), answer_ids=(1,)) for i in range(count)]
-
-
-def ids(trees):
-    return [t.id for tree in trees for t in tree.trajectories]
+from tests.branching.rig import GrowingRig, ids, questions
+from tests.rollout.simulated import Fault
 
 
 def calls_of_a_run(seconds):

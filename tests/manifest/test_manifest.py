@@ -63,8 +63,21 @@ def test_overrides_are_yaml_values(tmp_path):
         ),
         ("branching={mode: chained, forks: 2}", r"^branching\.forks=2: branching\.mode=chained .* or set branching\.mode=tree"),
         ("branching={min_distance: 4096, forks: 2}", r"min_distance=4096: no second fork fits .*max_response_tokens=4096; lower it"),
+        (
+            "branching={allocate: by_outcome, depth: 2, budget: 9, branches: 3}",
+            r"^branching\.depth=2: branching\.allocate=by_outcome .* only they may fork; set branching\.mode=tree and branching\.depth=1",
+        ),
+        (
+            "branching={allocate: by_outcome, mode: chained}",
+            r"^branching\.mode=chained: branching\.allocate=by_outcome grades roots alone",
+        ),
+        (
+            "branching={allocate: by_outcome, budget: 4}",
+            r"^branching\.budget=4: branching\.allocate=by_outcome bounds .* by branching\.most_forks; leave the budget out",
+        ),
+        ("branching={select: open_entropy, mode: chained}", r"^branching\.select=open_entropy: branching\.mode=chained .*=top_entropy"),
         ("branching.min_distance=0", r"branching\.min_distance=0: .*greater than or equal to 1"),
-        ("branching.select=any", r"branching\.select='any': .*'top_entropy', 'argmax' or 'random'"),
+        ("branching.select=any", r"branching\.select='any': .*'top_entropy', 'argmax', 'random' or 'open_entropy'"),
         ("model.max_context=100", r"rollout\.max_prompt_tokens=2048 \+ rollout\.max_response_tokens=4096 exceed model\.max_context=100"),
         ("rollout.max_running=9999", r"rollout\.max_running=9999: every running sequence needs a token"),
         ("latent.kind=cvae", r"latent\.kind=cvae: needs latent\.weights"),
@@ -119,6 +132,27 @@ def test_a_problem_is_one_line_with_key_value_and_fix(tmp_path, override, compla
     with pytest.raises(ManifestError, match=complaint) as error:
         load(write(tmp_path / "m.yaml", **MINIMAL), [override])
     assert "\n" not in str(error.value)
+
+
+def test_forks_by_outcome_count_with_the_most_that_a_root_may_have():
+    latent = {"latent": {"psa": {"k_slots": 1}}, "data": {"questions_per_step": 8}}
+    validate(MINIMAL | latent | {"branching": {"allocate": "by_outcome", "most_forks": 5}})
+    with pytest.raises(ManifestError, match="one engine gets 288 latents"):
+        validate(MINIMAL | latent | {"branching": {"allocate": "by_outcome", "most_forks": 6}})
+    assert validate(MINIMAL | {"branching": {"allocate": "by_outcome", "most_forks": 4}}).branching.most_branches == 12
+    with pytest.raises(ManifestError, match=r"min_distance=4096: no second fork fits"):
+        validate(MINIMAL | {"branching": {"allocate": "by_outcome", "min_distance": 4096}})
+
+
+def test_open_forks_may_be_judged_in_overlapped_runs_by_a_frozen_scorer_or_none():
+    overlapped = MINIMAL | {"branching": {"select": "open_entropy"}, "max_staleness": 1}
+    with pytest.raises(
+        ManifestError, match=r"^max_staleness=1: branching\.select=open_entropy reads roots at any time, .*scorer=reference"
+    ):
+        validate(overlapped)
+    validate(overlapped | {"ib": {"scorer": "reference"}})
+    validate(overlapped | {"ib": {"estimator": "none", "self_reward": "none"}})
+    validate(MINIMAL | {"branching": {"select": "open_entropy", "depth": 2, "budget": 9}})
 
 
 def test_an_estimator_without_its_gold_answer_names_the_key():

@@ -29,6 +29,7 @@ EXAMPLES = {
     "label": list(Label),
     "mode": list(FailureMode),
     "phase": ["grow", "held_out"],
+    "quarter": ["1", "4"],
     "verdict": list(Verdict),
 }
 

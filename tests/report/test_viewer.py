@@ -30,6 +30,16 @@ def some(trees, passes) -> int:
     return sum(any(passes(t) for t in tree.trajectories) for tree in trees.values())
 
 
+def decided(tree) -> list[bool]:
+    """Of every fork: whether what goes on from it has one reward. But in the deep tree, all branches of a root leave at
+    one place."""
+    families = [[t, *tree.branches(t)] for t in tree.trajectories if tree.branches(t)]
+    if len(families) > 1:  # each branch of the deep tree leaves at a token of its own
+        families = [[t, branch] for t, *branches in families for branch in branches]
+    rewards = [[t.reward for t in family if t.reward is not None] for family in families]
+    return [len(set(of)) == 1 for of in rewards]
+
+
 def test_only_rows_in_sight_are_in_the_document(visit):
     page = visit("#trees")
     expect(page.locator("#count")).to_have_text(f"{ALL} of {ALL} trees in this report")
@@ -51,7 +61,10 @@ def test_filters_reduce_the_list_as_the_trees_say(visit, trees):
         ("#failure", "logical_drift"): some(trees, lambda t: t.failures),
         ("#failure", "repetitive_loop"): 0,
         ("#fate", "dropped"): some(trees, lambda t: not t.kept),
+        ("#forks", "decided"): sum(True in decided(tree) for tree in trees.values()),
+        ("#forks", "open"): sum(False in decided(tree) for tree in trees.values()),
     }
+    assert 0 < expected["#forks", "decided"] < ALL > expected["#forks", "open"] > 0
     for (control, value), count in expected.items():
         page.select_option(control, value)
         assert found(page) == count, (control, value)
@@ -102,6 +115,18 @@ def test_an_opened_trajectory_shows_its_numbers(visit, trees):
     assert "in layers 4-5 (from 0) of 6" in page.locator(".facts").inner_text()
     why = page.locator(".why").inner_text()
     assert why.startswith("Kept" if branch.kept else "Filtered out") and f"rank {branch.rank} of 3" in why
+
+
+def test_decided_forks_are_marked(visit, trees):
+    for index in (0, 2):
+        branches = [t for t in trees[3, index].trajectories if t.parent]
+        page = visit(f"#trees?step=3&tree={index}&trajectory=r0")
+        expect(page.locator(".lanes circle.fork")).to_have_count(len(branches))
+        marked = page.locator(".lanes circle.fork.decided")
+        expect(marked).to_have_count(len(branches) if decided(trees[3, index]) == [True] else 0)
+        titles = page.locator(".lanes circle.fork title").all_text_contents()
+        assert all(("decided: all continuations have one reward" in title) == (marked.count() > 0) for title in titles)
+    assert [decided(trees[3, index]) for index in (0, 2)] == [[True], [False]]
 
 
 def test_tokens_carry_entropy_gate_fork_and_evidence(visit, trees):

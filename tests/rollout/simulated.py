@@ -94,6 +94,7 @@ class Rig:
     max_staleness: int = 1
     faults: dict = field(default_factory=dict)
     cluster: dict = field(default_factory=dict)
+    values: dict = field(default_factory=dict)  # of the manifest, sections whole
 
     def __post_init__(self):
         self.fleet, self.log, self.workers, self.heard, self.versions = Fleet(), [], {}, [], []
@@ -109,6 +110,7 @@ class Rig:
                 "weights": {"deadline_s": SUSPECT_S / 2},
                 "cluster": {"suspect_after_s": SUSPECT_S, "dead_after_s": DEAD_S, **self.cluster},
             }
+            | self.values
         )
         self.engines = Engines(self.manifest, "cpu", self.loop, self.listen, self.make)
         self.engines.on_version = self.versions.append

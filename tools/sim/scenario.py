@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ib_lpo.branching.draws import Draws
+from ib_lpo.branching.openness import PastForks
 from ib_lpo.branching.scheduler import BranchScheduler
 from ib_lpo.fleet.base import WorkerDied
 from ib_lpo.fleet.loop import EventLoop
@@ -79,6 +80,7 @@ class Record:
     """Stands for the run directory: keeps what each step trained on, and a checkpoint of every CHECKPOINT steps."""
 
     draws: Draws = field(default_factory=Draws)
+    past_forks: PastForks = field(default_factory=PastForks)
     done: int = 0
     begun: bool = True
     rows: list[Metrics] = field(default_factory=list)

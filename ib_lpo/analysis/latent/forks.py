@@ -7,7 +7,7 @@ import numpy as np
 
 from ib_lpo import seeds
 from ib_lpo.analysis.roots import StudiedRoot, sample_roots
-from ib_lpo.branching.fork import select_forks
+from ib_lpo.branching.fork import draw_forks
 from ib_lpo.errors import UserError
 from ib_lpo.manifest import Manifest
 from ib_lpo.scoring.answer_span import Decode
@@ -48,5 +48,5 @@ def _forks(manifest: Manifest, root: StudiedRoot) -> list[StudiedFork]:
     rng = seeds.generator(manifest.seed, "analysis", "fork", id)
     return [
         StudiedFork(id=id, question=root.question, shared_ids=root.token_ids[: fork.prefix_length], entropy=fork.entropy)
-        for fork in select_forks(root.entropies, end=root.end, config=manifest.branching, rng=rng)
+        for fork in draw_forks(root.entropies, end=root.end, config=manifest.branching, rng=rng)
     ]

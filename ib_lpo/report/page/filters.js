@@ -1,7 +1,7 @@
 "use strict";
 /* Which trees the list shows. A tree passes when one of its trajectories passes all that is asked of a trajectory. */
 
-const FILTERS = ["from", "to", "reward", "status", "failure", "fate"];
+const FILTERS = ["from", "to", "reward", "status", "failure", "fate", "forks"];
 
 function readFilters() {
   return Object.fromEntries(FILTERS.map((name) => [name, byId(name).value]));
@@ -11,6 +11,7 @@ function passesFilters(row, wanted) {
   if (wanted.from !== "" && row.step < Number(wanted.from)) return false;
   if (wanted.to !== "" && row.step > Number(wanted.to)) return false;
   if (wanted.reward !== "" && wanted.reward !== "unverifiable" && row.reward !== wanted.reward) return false;
+  if (wanted.forks !== "" && row[`${wanted.forks}_forks`] === 0) return false;
   return row.trajectories.some((t) => trajectoryPasses(t, wanted));
 }
 

@@ -64,8 +64,9 @@ function drawLines(lanes, tree, order, choose) {
     drawing.append(svg("text", { class: css, x: x(t.response.length) + 4, y: at }, t.status === "truncated" ? "…" : "■"));
   }
   for (const t of order.filter((t) => t.fork)) {
-    const title = svg("title", {}, `${t.id} leaves ${t.parent} at token ${t.fork.position}, entropy ${number(t.fork.entropy)} nats`);
-    drawing.append(svg("circle", { class: "fork", cx: x(t.prefix), cy: y.get(t.parent), r: 3.5, onclick: () => choose(t.id, true) }, title));
+    const decided = t.fork.decided ? "\ndecided: all continuations have one reward" : "";
+    const title = svg("title", {}, `${t.id} leaves ${t.parent} at token ${t.fork.position}, entropy ${number(t.fork.entropy)} nats${decided}`);
+    drawing.append(svg("circle", { class: `fork${decided && " decided"}`, cx: x(t.prefix), cy: y.get(t.parent), r: 3.5, onclick: () => choose(t.id, true) }, title));
   }
   lanes.querySelector("svg")?.remove();
   lanes.append(drawing);
