@@ -222,8 +222,8 @@ def _of_the_learner(m: "Manifest") -> list[Requirement]:
     r, budget = m.rollout, m.learner.max_tokens_per_micro_batch
     longest = r.max_prompt_tokens + r.max_response_tokens
     cut = [f"rollout.top_p={r.top_p}"] * (r.top_p != 1.0) + [f"rollout.top_k={r.top_k}"] * (r.top_k is not None)
-    latent_ratio = m.latent.kind != "none" and m.latent.offpolicy == "truncated_is"
-    ratios = ["learner.loss.engine_is=true"] * m.learner.loss.engine_is + ["latent.offpolicy=truncated_is"] * latent_ratio
+    latent_ratio = m.latent.kind != "none" and m.latent.offpolicy in ("truncated_is", "sequence_is")
+    ratios = ["learner.loss.engine_is=true"] * m.learner.loss.engine_is + [f"latent.offpolicy={m.latent.offpolicy}"] * latent_ratio
     return [
         (
             not (cut and ratios),

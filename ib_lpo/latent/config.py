@@ -60,8 +60,8 @@ class LatentConfig(Section):
     weights: Path | None = None
     """Directory that `ib-lpo latent fit` wrote, with latent.safetensors and latent.json: the prior, which `kind: cvae` needs and `kind:
     normal` must not have, and the maps of the injection. Without it the maps start random, seeded by the manifest."""
-    offpolicy: Literal["truncated_is", "condition", "none"] = "truncated_is"
-    """`truncated_is`: the z-free log-prob is trained, weighted by min(C, pi_old(o|no z)/pi_behaviour(o|z)); `condition`: the log-prob
-    under the z it was sampled with is trained, and the maps of the injection with it; `none`: the z-free log-prob, and z is not
-    corrected for."""
+    offpolicy: Literal["truncated_is", "sequence_is", "condition", "none"] = "truncated_is"
+    """`truncated_is`: the z-free log-prob is trained, weighted by min(C, pi_old(o|no z)/pi_behaviour(o|z)) of the token; `sequence_is`: by
+    that of the branch's whole suffix, which has no bias where the cap C does not bind; `condition`: the log-prob under the z it was
+    sampled with is trained, and the maps of the injection with it; `none`: the z-free log-prob, and z is not corrected for."""
     psa: PsaConfig = PsaConfig()

@@ -14,12 +14,13 @@ from ib_lpo.learner.config import KlConfig
 from ib_lpo.learner.loss_config import LossConfig
 from ib_lpo.learner.losses import KL_LOSSES, LOSSES, Loss, TokenBatch, k1_advantages, normaliser_of
 from ib_lpo.learner.losses.kl import k1
-from ib_lpo.learner.losses.terms import effective_share, importance_weights, self_reward
+from ib_lpo.learner.losses.terms import LatentWeights, effective_share, importance_weights, self_reward
 from ib_lpo.learner.measure import Measured
 from ib_lpo.learner.packing import Totals
 from ib_lpo.learner.tally import Tally
 from ib_lpo.manifest import Manifest
 
+_LATENT_WEIGHTS: dict[str, LatentWeights] = {"truncated_is": "token", "sequence_is": "sequence"}  # by latent.offpolicy
 _SUMS = ("policy", "self_reward", "kl", "kl_penalty", "weight", "weight_square", "capped")
 
 
@@ -29,7 +30,7 @@ class Objective:
 
     config: LossConfig
     kl: KlConfig
-    latent_is: bool  # weigh by what z changes
+    latent_is: LatentWeights  # weigh by what z changes
     self_reward_weight: float
     max_response_tokens: int
 
@@ -38,7 +39,7 @@ class Objective:
         return cls(
             config=manifest.learner.loss,
             kl=manifest.learner.kl,
-            latent_is=manifest.latent.offpolicy == "truncated_is",
+            latent_is=_LATENT_WEIGHTS.get(manifest.latent.offpolicy, "none"),
             self_reward_weight=manifest.ib.self_reward_weight if manifest.ib.self_reward in ("loss", "both") else 0.0,
             max_response_tokens=manifest.rollout.max_response_tokens,
         )
@@ -78,7 +79,13 @@ def take_step(
 def _loss(item: Measured, chosen: Tensor, logprobs: Tensor, entropy: Tensor, objective: Objective, totals: Totals, tally: Tally) -> Tensor:
     batch, config, kl = item.batch, objective.config, objective.kl
     weights = importance_weights(
-        item.old, item.sampled, batch.behaviour, engine=config.engine_is, latent=objective.latent_is, cap=config.is_cap
+        item.old,
+        item.sampled,
+        batch.behaviour,
+        engine=config.engine_is,
+        latent=objective.latent_is,
+        sequence=batch.sequence,
+        cap=config.is_cap,
     )
     advantages = batch.advantages
     if item.reference is not None and kl.estimator == "k1":

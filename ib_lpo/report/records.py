@@ -89,6 +89,7 @@ def _trajectory(
         "verdict": t.verdict,
         "reward": t.reward,
         "advantage": t.advantage,
+        "segments": [{"start": s.start, "end": s.end, "advantage": s.advantage} for s in t.segments],
         "kept": t.kept,
         "weight": t.weight,
         "label": t.label,

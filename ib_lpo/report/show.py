@@ -85,7 +85,8 @@ def _line(tree: RolloutTree, t: Trajectory, compared: int, pieces: Sequence[str]
     if t.rank is not None:
         parts.append(f"rank {t.rank}/{compared}")
     if t.advantage is not None:
-        parts.append(f"adv. {t.advantage:+.2f}")
+        by_segment = ", ".join(f"{s.advantage:+.2f}" for s in t.segments)
+        parts.append(f"adv. {t.advantage:+.2f}" + f" ({by_segment})" * bool(by_segment))
     fate = "kept" if t.kept else "filtered out"
     why = f"{fate} ({_LABELS[t.label]})" if t.label else fate
     line = Text.assemble((short_id(tree, t.id), "bold"), "  ", (verdict, colour), "  ", "  ".join(parts))

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ib_lpo.branching.allocation import takes_forks
-from ib_lpo.learner.advantages import leave_one_out
 
 PARAMETERS = st.tuples(st.floats(-2, 2), st.floats(-2, 2), st.floats(-2, 2)).map(np.array)
 REWARD = {(0, 0): 0.0, (0, 1): 1.0, (1, 0): 1.0, (1, 1): 0.0}
@@ -130,12 +129,16 @@ def gradient_of_roots(theta, allocate, advantages):
     return total
 
 
+def leave_one_out(rewards):
+    return [r - (sum(rewards) - r) / (len(rewards) - 1) for r in rewards]
+
+
 def among_roots(rewards, earned):
-    return leave_one_out(np.array(rewards), [], False)
+    return leave_one_out(rewards)
 
 
 def among_all(rewards, earned):
-    return leave_one_out(np.array([*rewards, *chain(*earned)]), [], False)[: len(rewards)]
+    return leave_one_out([*rewards, *chain(*earned)])[: len(rewards)]
 
 
 @settings(max_examples=20, deadline=None)

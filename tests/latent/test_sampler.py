@@ -18,7 +18,9 @@ ENCODER = {"window": 10}
 
 
 def manifest(path, **latent):
-    return validate({"name": "t", "steps": 1, "model": {"path": str(path)}, "latent": {"kind": "normal", "untrained": True, "dim": 8, **latent}})
+    return validate(
+        {"name": "t", "steps": 1, "model": {"path": str(path)}, "latent": {"kind": "normal", "untrained": True, "dim": 8, **latent}}
+    )
 
 
 def fork(seed, prefix=PREFIX, count=3):

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from ib_lpo.learner.losses import KL_LOSSES, k1_advantages
 from ib_lpo.learner.losses.kl import k1, k2, k3
 from ib_lpo.learner.losses.terms import effective_share, importance_weights, self_reward
+from tests.learner.enumeration import TablePolicy
 
 NATS = st.lists(st.tuples(*[st.floats(-4, 4)] * 3), min_size=1, max_size=10)
 
@@ -78,11 +80,15 @@ def test_k1_advantages_carry_no_gradient():
 
 
 @settings(deadline=None)
-@given(rows=NATS, engine=st.booleans(), latent=st.booleans())
-def test_importance_weights_are_their_formula(rows, engine, latent):
+@given(rows=NATS, engine=st.booleans(), latent=st.sampled_from(["none", "token", "sequence"]), data=st.data())
+def test_importance_weights_are_their_formula(rows, engine, latent, data):
     trained, sampled, behaviour = columns(rows)
-    found = importance_weights(trained.requires_grad_(), sampled, behaviour, engine=engine, latent=latent, cap=2.0)
-    expected = [min(2.0, math.exp(engine * (s - b) + latent * (t - s))) for t, s, b in rows]
+    sequence = sorted(data.draw(st.lists(st.integers(0, 3), min_size=len(rows), max_size=len(rows))))
+    how = {"engine": engine, "latent": latent, "sequence": torch.tensor(sequence), "cap": 2.0}
+    found = importance_weights(trained.requires_grad_(), sampled, behaviour, **how)
+    of_z = {"none": [0.0] * len(rows), "token": [t - s for t, s, _ in rows]}
+    of_z["sequence"] = [math.fsum(gap for gap, other in zip(of_z["token"], sequence, strict=True) if other == own) for own in sequence]
+    expected = [min(2.0, math.exp(engine * (s - b) + gap)) for (_, s, b), gap in zip(rows, of_z[latent], strict=True)]
     assert found.tolist() == pytest.approx(expected)
     assert not found.requires_grad
 
@@ -91,8 +97,34 @@ def test_importance_weights_are_their_formula(rows, engine, latent):
 def test_both_corrections_together_leave_out_the_sampled_log_prob(rows):
     """min(C, pi_old(o|no z) / pi_behaviour(o|z)) of method.md section 3."""
     trained, sampled, behaviour = columns(rows)
-    both = importance_weights(trained, sampled, behaviour, engine=True, latent=True, cap=3.0)
+    alone = torch.zeros(len(rows), dtype=torch.int64)
+    both = importance_weights(trained, sampled, behaviour, engine=True, latent="token", sequence=alone, cap=3.0)
     assert torch.allclose(both, torch.exp(trained - behaviour).clamp_max(3.0))
+
+
+def corrected_gradient(latent: str) -> tuple[np.ndarray, np.ndarray]:
+    """Of a suffix that was sampled under another policy, as z makes it: the expected weighted estimate, and the gradient of V."""
+    policy, under_z, prefix = TablePolicy(0), TablePolicy(1), (1,)
+    expected = 0.0
+    for suffix, probability in under_z.continuations(prefix):
+        contexts = [(*prefix, *suffix[:n]) for n in range(len(suffix))]
+        trained, sampled = (
+            torch.tensor([math.log(of.probabilities(c)[token]) for c, token in zip(contexts, suffix, strict=True)], dtype=torch.float64)
+            for of in (policy, under_z)
+        )
+        alone = torch.zeros(len(suffix), dtype=torch.int64)
+        weights = importance_weights(trained, sampled, sampled, engine=True, latent=latent, sequence=alone, cap=math.inf)
+        advantage = policy.rewards[(*prefix, *suffix)] - 0.3
+        expected = expected + probability * policy.score(prefix, suffix, (advantage * weights).tolist())
+    return expected, policy.gradient(prefix)
+
+
+def test_the_weight_of_the_whole_suffix_is_unbiased_and_that_of_single_tokens_is_not():
+    expected, exact = corrected_gradient("sequence")
+    assert np.abs(expected - exact).max() < 1e-9
+    for latent in ("token", "none"):
+        expected, exact = corrected_gradient(latent)
+        assert np.abs(expected - exact).max() > 1e-3
 
 
 def test_self_reward_pulls_entropy_up_where_the_advantage_is_positive():

@@ -81,7 +81,7 @@ class StaleGradientProbe:
         return {name: tensor.clone() for name, tensor in zero.whole_weights(module, 1 << 20, keep=True)}
 
     def _step(self, engine) -> None:
-        objective = step.Objective(config=GrpoLoss(), kl=KlConfig(), latent_is=False, self_reward_weight=0.0, max_response_tokens=4)
+        objective = step.Objective(config=GrpoLoss(), kl=KlConfig(), latent_is="none", self_reward_weight=0.0, max_response_tokens=4)
         batch = SimpleNamespace(
             trained=torch.ones(1, 4),
             behaviour=torch.zeros(4),

@@ -135,7 +135,7 @@ def test_a_problem_is_one_line_with_key_value_and_fix(tmp_path, override, compla
 
 
 def test_forks_by_outcome_count_with_the_most_that_a_root_may_have():
-    latent = {"latent": {"psa": {"k_slots": 1}}, "data": {"questions_per_step": 8}}
+    latent = {"latent": NOISE | {"psa": {"k_slots": 1}}, "data": {"questions_per_step": 8}}
     validate(MINIMAL | latent | {"branching": {"allocate": "by_outcome", "most_forks": 5}})
     with pytest.raises(ManifestError, match="one engine gets 288 latents"):
         validate(MINIMAL | latent | {"branching": {"allocate": "by_outcome", "most_forks": 6}})

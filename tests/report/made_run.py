@@ -8,7 +8,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen3Config
 
 from ib_lpo.manifest import Manifest, dump, validate
-from ib_lpo.tree import Failure, FailureMode, Fork, IbScore, Label, Question, RolloutTree, Status, Trajectory, Verdict, VersionSpan
+from ib_lpo.tree import Failure, FailureMode, Fork, IbScore, Label, Question, RolloutTree, Segment, Status, Trajectory, Verdict, VersionSpan
 from ib_lpo.tree_store import write_trees
 
 STEPS, TREES = 6, 12
@@ -134,8 +134,14 @@ def trajectory(tree, name, ids, rng, verdict, parent=None, at=0) -> Trajectory:
         ib=made_score(rng, whole),
         failures=(drift,) if name == "r0/b2" else (),
         advantage=None if verdict is Verdict.UNVERIFIABLE else 0.5,
+        segments=made_segments(count) if name == "r0" and verdict is not Verdict.UNVERIFIABLE else (),
         label=Label.ROOT,
     )
+
+
+def made_segments(tokens: int) -> tuple[Segment, ...]:
+    """The first three tokens are worth 0.25 each, the others 0.75."""
+    return (Segment(start=0, end=3, advantage=0.25), Segment(start=3, end=tokens, advantage=0.75))
 
 
 def made_score(rng: np.random.Generator, tokens: int, score: float | None = None) -> IbScore:

@@ -117,6 +117,16 @@ def test_an_opened_trajectory_shows_its_numbers(visit, trees):
     assert why.startswith("Kept" if branch.kept else "Filtered out") and f"rank {branch.rank} of 3" in why
 
 
+def test_the_advantage_of_every_segment_is_shown(visit, trees):
+    root = next(t for t in trees[3, 5].trajectories if t.id.endswith("r0"))
+    page = visit("#trees?step=3&tree=5&trajectory=r0")
+    facts = dict(zip(*(page.locator(f".facts {tag}").all_inner_texts() for tag in ("dt", "dd")), strict=True))
+    assert facts["tokens 0 to 3"] == "+0.250" and facts[f"tokens 3 to {len(root.token_ids)}"] == "+0.750"
+    for position, advantage in ((2, "+0.250"), (3, "+0.750")):
+        page.locator(f'.tokens [data-i="{position}"]').hover()
+        expect(page.locator("#tip")).to_contain_text(f"advantage {advantage}")
+
+
 def test_decided_forks_are_marked(visit, trees):
     for index in (0, 2):
         branches = [t for t in trees[3, index].trajectories if t.parent]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from ib_lpo.errors import UserError
-from ib_lpo.tree import Failure, FailureMode, Fork, IbScore, Label, Question, RolloutTree, Status, Trajectory, Verdict, VersionSpan
+from ib_lpo.tree import Failure, FailureMode, Fork, IbScore, Label, Question, RolloutTree, Segment, Status, Trajectory, Verdict, VersionSpan
 from ib_lpo.tree_store import read_rows, read_trees, write_trees
 
 INT32 = st.integers(0, 2**31 - 1)
@@ -74,6 +74,7 @@ TRAJECTORY = st.builds(
     kept=st.booleans(),
     label=maybe(st.sampled_from(Label)),
     advantage=maybe(NUMBER),
+    segments=st.lists(st.builds(Segment, start=INT32, end=INT32, advantage=NUMBER), max_size=3).map(tuple),
 )
 COUNT = st.integers(0, 9)
 TREE = st.builds(
@@ -168,11 +169,12 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     assert plain(read_trees(path)) == plain([tree()])
 
 
-def test_files_of_an_earlier_version_have_no_weights(tmp_path):
+def test_files_of_an_earlier_version_have_neither_weights_nor_segments(tmp_path):
     path = tmp_path / "step-000001.parquet"
     trees = [tree()]
     write_trees(path, trees, 1)
     table = pq.read_table(path)
-    pq.write_table(table.drop_columns(["weight"]), path)
+    pq.write_table(table.drop_columns(["weight", "segments"]), path)
     assert [t.weight for tree in read_trees(path) for t in tree.trajectories] == [1.0] * sum(len(tree.trajectories) for tree in trees)
-    assert all(row["weight"] == 1.0 for row in read_rows(path, ["weight", "reward"]))
+    assert all(t.segments == () for tree in read_trees(path) for t in tree.trajectories)
+    assert all(row["weight"] == 1.0 and row["segments"] == () for row in read_rows(path, ["weight", "segments"]))

@@ -27,6 +27,7 @@ function rewardFacts(t) {
     [
       ["reward", number(t.reward)],
       ["advantage", t.advantage === null ? "–" : signed(t.advantage, 3)],
+      ...t.segments.map(({ start, end, advantage }) => [`tokens ${t.prefix + start} to ${t.prefix + end}`, signed(advantage, 3)]),
       t.weight === 1 ? null : ["weight", number(t.weight)],
     ], ...failures);
 }

@@ -81,6 +81,8 @@ function describeToken(t, position, page, leaving) {
     `entropy ${nats(owner.entropies[index])}, at temperature 1`,
     `log-prob ${nats(owner.logprobs[index])}, at temperature ${page.temperature}`,
   ];
+  const segment = position < t.prefix ? undefined : t.segments.find(({ start, end }) => start <= index && index < end);
+  if (segment) lines.push(`advantage ${signed(segment.advantage, 3)}`);
   if (position < t.prefix) lines.push(`shared, generated for ${owner.id}`);
   else if (t.latent_norm !== null) lines.push(`gate γ(${index}) = ${number(page.gates[index], 3)}`);
   if (t.fork && position === t.fork.position) lines.push(`fork from ${t.parent}`);
