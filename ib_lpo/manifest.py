@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from ib_lpo.analysis.config import AnalysisConfig
 from ib_lpo.branching.config import BranchingConfig
+from ib_lpo.budget.config import BudgetConfig
 from ib_lpo.checkpoints.config import CheckpointConfig
 from ib_lpo.data.config import DataConfig, HeldOutConfig
 from ib_lpo.data.preparation.config import PrepareConfig
@@ -48,7 +49,8 @@ class Manifest(Section):
     seed: int = Field(0, ge=0)
     """Every random choice of the run derives from it."""
     steps: int = Field(ge=1)
-    """Training steps."""
+    """Training steps; fewer where `budget` ends training before."""
+    budget: BudgetConfig = BudgetConfig()
     max_staleness: int = Field(0, ge=0)
     """Most policy versions between a token that a step trains on and the weights it updates. 0: synchronous; n: the next n steps grow
     while the learner works, and engines take new weights in the middle of their responses (branching/ahead.py)."""
