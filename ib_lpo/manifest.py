@@ -118,10 +118,19 @@ class Manifest(Section):
 
 def load(path: Path | str, overrides: Sequence[str] = ()) -> Manifest:
     """Read, merge, override and validate. Raises ManifestError."""
-    merged = _read(Path(path), ())
-    for override in overrides:
-        _apply(merged, override)
-    return validate(merged)
+    return validate(read_layers([Path(path), *overrides]))
+
+
+def read_layers(layers: Sequence[Path | str]) -> dict[str, Any]:
+    """Plain values of YAML files (Path) and `key.sub=value` overrides (str), merged in order: later ones win. Nothing is
+    validated. Raises ManifestError for what cannot be read."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        if isinstance(layer, Path):
+            _merge(merged, _read(layer, ()))
+        else:
+            _apply(merged, layer)
+    return merged
 
 
 def validate(values: dict[str, Any]) -> Manifest:
@@ -129,10 +138,15 @@ def validate(values: dict[str, Any]) -> Manifest:
     try:
         manifest = Manifest.model_validate(values)
     except ValidationError as error:
-        raise ManifestError("\n".join(_explain(e) for e in error.errors())) from None
+        raise explained(error) from None
     if keys := list(_secret_keys(manifest.model_dump(mode="json"))):
         raise ManifestError("\n".join(f"{key}: holds a secret, which would be stored; set an environment variable instead" for key in keys))
     return manifest
+
+
+def explained(error: ValidationError) -> ManifestError:
+    """What pydantic found, one line per problem: key, value, fix."""
+    return ManifestError("\n".join(_explain(e) for e in error.errors()))
 
 
 def dump(manifest: Manifest) -> str:
