@@ -14,7 +14,7 @@ Report = Annotated[bool, typer.Option("--report", help="Run nothing; write table
 
 
 def study(path: StudyPath, overrides: Overrides = None, only: Only = None, dry_run: DryRun = False, report: Report = False) -> None:
-    """Run every variant of a study with every seed, and write tables and figures. The same command goes on where it was killed."""
+    """Run every variant of a study with every seed, and write tables and figures. Killed, it goes on by the same command."""
     with user_errors():
         from ib_lpo.study.layout import Layout
         from ib_lpo.study.load import load_study
@@ -23,7 +23,7 @@ def study(path: StudyPath, overrides: Overrides = None, only: Only = None, dry_r
 
         loaded = load_study(path, overrides or ())
         everything, chosen = plan(loaded), plan(loaded, only or ())
-        found = standings(everything, Layout(loaded))  # before anything starts: one of other settings would have no table
+        found = standings(everything, Layout(loaded))  # before anything starts: other settings are errors
         if dry_run:
             names = {run.name for run in chosen}
             for one in found:

@@ -20,7 +20,7 @@ class TaskConfig(Section):
     model: str
     """model.path of its runs; `{model_seed}` is the model seed."""
     overrides: tuple[str, ...] = ()
-    """KEY=VALUE of all its runs, weaker than those of variants. `{model_seed}` and `{run_seed}` are those of the run."""
+    """KEY=VALUE of all runs, weaker than those of variants; `{model_seed}` and `{run_seed}` are those of the run."""
     budget_tokens: Tokens | None = None
     """budget.generated_tokens of its runs; null: the study's."""
 
@@ -29,7 +29,7 @@ class VariantConfig(Section):
     """A way of training, on every task."""
 
     extends: tuple[Path, ...] = ()
-    """YAML files with keys of a manifest, relative to STUDY.yaml; they win over the task's, and later ones over earlier ones."""
+    """YAML files with keys of a manifest, relative to STUDY.yaml; stronger than the task's keys, later ones the strongest."""
     overrides: tuple[str, ...] = ()
     """KEY=VALUE, stronger than `extends`. `{model_seed}` and `{run_seed}` are those of the run."""
     note: str = ""
@@ -47,15 +47,15 @@ class StudyConfig(Section):
     """Parent of the run directories; null: runs/<name>."""
     tasks: dict[Name, TaskConfig] = Field(min_length=1)
     seeds: tuple[tuple[Seed, Seed], ...] = Field(min_length=1)
-    """Pairs [model seed, run seed]; every variant is run with all of them, which is what makes its differences paired."""
+    """Pairs [model seed, run seed]; every variant is run with all of them, which makes its differences paired."""
     variants: dict[Name, VariantConfig] = Field(min_length=1)
     baseline: str = "grpo"
     """The variant that all are compared with."""
     budget_tokens: Tokens | None = None
     """budget.generated_tokens of every run; null: the manifests' own."""
     workers: Annotated[int, Field(ge=1)] | Literal["ray"] = 2
-    """Runs side by side on this machine; `ray`: each run is a task of the Ray cluster that RAY_ADDRESS names, whose machines
-    must share runs_dir."""
+    """Runs side by side on this machine; `ray`: each run is a task of the Ray cluster that RAY_ADDRESS names, whose
+    machines must share runs_dir."""
     run_cpus: float = Field(1.0, gt=0.0)
     """With workers=ray: logical CPUs that a run takes."""
     run_gpus: float = Field(0.0, ge=0.0)

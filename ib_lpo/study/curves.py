@@ -9,8 +9,8 @@ ACCURACY = "held_out/accuracy"
 
 
 def value_at(curve: Sequence[Point], at: float, *, axis: str = "tokens", metric: str = ACCURACY) -> float | None:
-    """`metric` where `axis` is `at`, by linear interpolation between checks. None beyond the last check, or before the first:
-    nothing is extrapolated."""
+    """`metric` where `axis` is `at`, by linear interpolation between checks. None beyond the last check and before the
+    first: nothing is extrapolated."""
     points = _points(curve, axis, metric)
     if not points or not points[0][0] <= at <= points[-1][0]:
         return None
@@ -18,8 +18,8 @@ def value_at(curve: Sequence[Point], at: float, *, axis: str = "tokens", metric:
 
 
 def mean_until(curve: Sequence[Point], end: float, *, axis: str = "tokens", metric: str = ACCURACY) -> float | None:
-    """Mean of `metric` over `axis` from the first check to `end`: the area under the straight lines, over its length. None as
-    `value_at`."""
+    """Mean of `metric` over `axis` from the first check to `end`: the area under the straight lines over its length. None
+    as `value_at`."""
     last = value_at(curve, end, axis=axis, metric=metric)
     if last is None:
         return None

@@ -1,4 +1,4 @@
-"""The figure of a task: held-out accuracy over generated tokens and over seconds, and the paired difference to the baseline over tokens."""
+"""Figure of a task: held-out accuracy over generated tokens and over seconds, and its paired difference to the baseline."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

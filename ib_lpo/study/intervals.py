@@ -14,7 +14,7 @@ FEWEST = 3  # values that an interval may rest on
 def t_interval(values: Sequence[float]) -> Estimate | None:
     """Mean and 95 % interval, mean ± t s / √n, s the sample standard deviation; None of no values.
 
-    No interval of fewer than FEWEST values, nor of values that are all alike: they do not say how far off the mean may be.
+    No interval of fewer than FEWEST values, nor of values that are all alike, which do not say how far off it may be.
     """
     if not values:
         return None
@@ -27,7 +27,7 @@ def t_interval(values: Sequence[float]) -> Estimate | None:
 
 @cache
 def quantile(freedom: int, within: float = 0.95) -> float:
-    """The t for which |T| < t with probability `within`, T of Student's distribution with `freedom` degrees of freedom, to 1e-9."""
+    """The t for which |T| < t with probability `within`, T Student's with `freedom` degrees of freedom; to 1e-9."""
     low, high = 0.0, 1.0
     while _within(high, freedom) < within:
         high *= 2

@@ -1,9 +1,11 @@
 """Where a study's files lie.
 
-<out>/<task>.md .csv .png                      tables and figures
-<out>/results/<task>/<variant>/m0-s0.json      a finished run boiled down; small, to be committed
-<runs_dir>/<run>/                              run directories, as `ib-lpo train` writes them
-<runs_dir>/study/<run>.yaml .log .machine.json .failed.json   what a run is started with, what it printed, where it ran, how it failed
+<out>/<task>.md .csv .png                    tables and figures
+<out>/results/<task>/<variant>/m0-s0.json    a finished run boiled down; small, to be committed
+<runs_dir>/<run>/                            run directories, as `ib-lpo train` writes them
+<runs_dir>/study/<run>.yaml .log             what a run is started with, what it printed
+<runs_dir>/study/<run>.machine.json          where it ran
+<runs_dir>/study/<run>.failed.json           how it failed
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a run ran on: processor and package versions. Runs on different processors are not paired, as sums differ in their last bits."""
+"""What a run ran on: processor and package versions. Runs on different processors are not paired: their sums differ."""
 
 import platform
 import subprocess

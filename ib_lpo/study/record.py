@@ -48,7 +48,7 @@ def finished(lines: Sequence[Mapping[str, Any]], manifest: Manifest) -> bool:
 
 
 def boil_down(run: PlannedRun, machine: Mapping[str, Any], workers: int | str) -> Result:
-    """The result of a run whose directory holds all its steps. Raises UserError for a record that is damaged or not complete."""
+    """The result of a run whose directory holds all its steps. Raises UserError for a record that is not whole."""
     lines = RunDirectory(run.manifest.run_dir).metrics()
     if not finished(lines, run.manifest):
         raise UserError(f"{run.manifest.run_dir}: the record ends with step {lines[-1]['step']}, before the end of the run")

@@ -1,6 +1,7 @@
 """Runs what is left of a study. Whenever it is killed, its runs die with it, and the same command goes on where it was.
 
-Invariant: a result is written only of a run whose record holds its last step, so a run counts once, and a failed one is tried again.
+Invariant: a result is written only of a run whose record holds its last step, so a run counts once. A failed run is
+tried again by the next call.
 """
 
 import fcntl
@@ -23,7 +24,8 @@ from ib_lpo.tracking import replace_text
 
 
 def run_study(study: StudyConfig, runs: Sequence[PlannedRun]) -> list[Failure]:
-    """Run what is not done, and return what failed. Raises UserError for what was made with other settings, before anything starts."""
+    """Run what is not done, and return what failed. Raises UserError for what was made with other settings, before any run
+    starts."""
     layout = Layout(study)
     with _alone(layout):
         found = standings(runs, layout)
@@ -108,7 +110,8 @@ def _accuracy(result: Result) -> str:
 
 @contextmanager
 def _alone(layout: Layout) -> Iterator[None]:
-    """Two processes would write the same run directories. Raises UserError when another one is at it, or nothing can be written."""
+    """Two processes would write the same run directories. Raises UserError when another one is at it, or the folder cannot
+    be written."""
     try:
         layout.lock.parent.mkdir(parents=True, exist_ok=True)
         file = layout.lock.open("w")

@@ -54,14 +54,14 @@ def markdown(of: TaskResults, figure: str) -> str:
         "measures are those of the last check; training measures are means over steps.",
         table(["", *variants], [*_counts(of), *_rows(of)]),
         *_few(of),
-        table(["variant", "what it is"], [[variant, note or _NONE] for variant, note in of.notes.items()]),
+        "\n".join(f"* {_plain(variant)}: {_plain(note)}" for variant, note in of.notes.items() if note),
         *_not_there(of),
         _footer(of),
     ]
     if of.differing:
         rows = [[f"`{key}`", *(f"`{value}`" for value in values)] for key, values in of.differing.items()]
         parts += ["## What differs between the variants", table(["key", *variants], rows)]
-    return "\n\n".join(part.rstrip() for part in parts) + "\n"
+    return "\n\n".join(part.rstrip() for part in parts if part) + "\n"
 
 
 def _counts(of: TaskResults) -> list[list[str]]:

@@ -101,7 +101,7 @@ def test_the_table_names_failed_and_missing_runs_and_processors():
     assert "* small-sums-forks-m5-s0: signal 9" in text and "Not run yet: small-sums-forks-m6-s0" in text
     assert "Runs per processor: CPU one: 4; CPU two: 4." in text
     assert "| pairs | - | 0 |" in text and "Fewer than 3 pairs, so no interval: forks (0)" in text
-    assert "| grpo | plain |" in text
+    assert "* grpo: plain\n" in text and "* forks:" not in text
 
 
 def test_the_table_holds_what_the_csv_holds(tmp_path):

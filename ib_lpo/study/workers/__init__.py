@@ -1,4 +1,4 @@
-"""Where the runs of a study are carried out: each is a process of `ib-lpo train`, on this machine or as a task of a Ray cluster.
+"""Where the runs of a study are carried out: each is a process of `ib-lpo train`, on this machine or as a Ray task.
 
 Adding a place: a class with the protocol Workers in a file of its own, and its name in WORKERS.
 """

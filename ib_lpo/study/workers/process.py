@@ -16,8 +16,8 @@ _NOT_PASSED_ON = ("WANDB_SERVICE",)  # of a wandb that this process may hold
 
 
 def start_process(job: Job, environment: dict[str, str] | None = None) -> subprocess.Popen:
-    """Start `ib-lpo train` of a job; it goes on from its newest checkpoint where it has one. Call it from a thread that lives as long as
-    its process (parent.py). `environment`: None: this process's.
+    """Start `ib-lpo train` of a job; it goes on from its newest checkpoint where it has one. Call it from a thread that
+    lives as long as its process (parent.py). `environment`: None: this process's.
 
     The run is in a session of its own: Ctrl-C reaches it through `interrupt` alone.
     """
@@ -51,7 +51,7 @@ def end_process(process: subprocess.Popen, seconds: float) -> None:
 
 
 def _tied(parent: int) -> None:
-    """In the new process, before it becomes the run: SIGINT as usual, also where the study runs in the background of a shell."""
+    """In the new process, before it becomes the run: SIGINT as usual, also where the study runs in a shell's background."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     die_with(parent, signal.SIGKILL)
 
