@@ -1,7 +1,7 @@
 """Variants compared over seeds: means, and paired differences to the baseline; pure.
 
-A pair is two runs of the same processor, starting weights, model seed and run seed. What these do to accuracy cancels in
-the difference, so its interval is narrower than those of the means.
+A pair is two runs of the same processor, starting weights, model seed and run seed. What these do to accuracy cancels
+in the difference, so its interval is narrower than those of the means.
 """
 
 from collections.abc import Mapping, Sequence

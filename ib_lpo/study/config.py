@@ -29,7 +29,7 @@ class VariantConfig(Section):
     """A way of training, on every task."""
 
     extends: tuple[Path, ...] = ()
-    """YAML files with keys of a manifest, relative to STUDY.yaml; stronger than the task's keys, later ones the strongest."""
+    """YAML files with keys of a manifest, relative to STUDY.yaml; stronger than the task's, later ones stronger still."""
     overrides: tuple[str, ...] = ()
     """KEY=VALUE, stronger than `extends`. `{model_seed}` and `{run_seed}` are those of the run."""
     note: str = ""

@@ -18,8 +18,8 @@ def value_at(curve: Sequence[Point], at: float, *, axis: str = "tokens", metric:
 
 
 def mean_until(curve: Sequence[Point], end: float, *, axis: str = "tokens", metric: str = ACCURACY) -> float | None:
-    """Mean of `metric` over `axis` from the first check to `end`: the area under the straight lines over its length. None
-    as `value_at`."""
+    """Mean of `metric` over `axis` from the first check to `end`: the area under the straight lines over its length.
+    None as `value_at`."""
     last = value_at(curve, end, axis=axis, metric=metric)
     if last is None:
         return None

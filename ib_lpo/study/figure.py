@@ -1,4 +1,4 @@
-"""Figure of a task: held-out accuracy over generated tokens and over seconds, and its paired difference to the baseline."""
+"""Figure of a task: held-out accuracy over tokens and over seconds, and its paired difference to the baseline."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -10,7 +10,7 @@ from ib_lpo.study.config import StudyConfig
 
 
 def load_study(path: Path, overrides: Sequence[str] = ()) -> StudyConfig:
-    """The study; paths that are relative to its file are made relative to the working directory. Raises ManifestError."""
+    """The study; paths relative to its file are made relative to the working directory. Raises ManifestError."""
     try:
         study = StudyConfig.model_validate(read_layers([path, *overrides]))
     except ValidationError as error:

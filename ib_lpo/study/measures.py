@@ -19,8 +19,8 @@ _TRAINED = {
 
 
 def measured(result: Result, budget: float) -> dict[str, float]:
-    """By title, what was measured. Accuracy is that at `budget` tokens, absent when the run has no check there or beyond;
-    other held-out measures are those of the last check, training measures means over steps."""
+    """By title, what was measured. Accuracy is that at `budget` tokens, absent when the run has no check there or
+    beyond; other held-out measures are those of the last check, training measures means over steps."""
     curve, last = result.curve, result.curve[-1] if result.curve else {}
     found = {AT_BUDGET: value_at(curve, budget), MEAN: mean_until(curve, budget)}
     at_k = sorted((match for name in last if (match := _AT_K.fullmatch(name))), key=lambda m: (m[1] != "pass", int(m[2])))

@@ -38,8 +38,8 @@ class PlannedRun:
 
 
 def plan(study: StudyConfig, only: Sequence[str] = ()) -> list[PlannedRun]:
-    """All runs, or those whose task/variant matches one of the patterns `only`: seed by seed, so that a study that is not
-    complete has whole pairs. Raises UserError, which names the run, for a manifest that is not valid."""
+    """All runs, or those whose task/variant matches one of the patterns `only`: seed by seed, so that a study that is
+    not complete has whole pairs. Raises UserError, which names the run, for a manifest that is not valid."""
     runs = [
         _planned(study, task, variant, *seeds)
         for seeds in study.seeds

@@ -18,8 +18,8 @@ from ib_lpo.study.table import HEADER, TaskResults, csv_rows, markdown
 
 
 def write_report(study: StudyConfig, runs: Sequence[PlannedRun]) -> None:
-    """Table, CSV and figure of every task. `runs`: all of the study. Raises UserError for results of other settings, and for
-    a folder that cannot be written."""
+    """Table, CSV and figure of every task. `runs`: all of the study. Raises UserError for results of other settings, and
+    for a folder that cannot be written."""
     layout = Layout(study)
     found = standings(runs, layout)
     try:

@@ -24,8 +24,8 @@ from ib_lpo.tracking import replace_text
 
 
 def run_study(study: StudyConfig, runs: Sequence[PlannedRun]) -> list[Failure]:
-    """Run what is not done, and return what failed. Raises UserError for what was made with other settings, before any run
-    starts."""
+    """Run what is not done, and return what failed. Raises UserError for what was made with other settings, before any
+    run starts."""
     layout = Layout(study)
     with _alone(layout):
         found = standings(runs, layout)
@@ -110,8 +110,8 @@ def _accuracy(result: Result) -> str:
 
 @contextmanager
 def _alone(layout: Layout) -> Iterator[None]:
-    """Two processes would write the same run directories. Raises UserError when another one is at it, or the folder cannot
-    be written."""
+    """Two processes would write the same run directories. Raises UserError when another one is at it, or the folder
+    cannot be written."""
     try:
         layout.lock.parent.mkdir(parents=True, exist_ok=True)
         file = layout.lock.open("w")

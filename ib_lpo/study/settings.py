@@ -1,8 +1,8 @@
-"""What makes two runs of a study the same: the settings of their manifests, without names, paths and what does not change
-what is learnt.
+"""What makes two runs of a study the same: the settings of their manifests, without names, paths and what does not
+change what is learnt.
 
-A result outlives the code that made it, so it keeps its settings and not their digest alone: a key that the manifest has
-got since then is no difference as long as it has its default, by which old manifests train as they did.
+A result outlives the code that made it, so it keeps its settings and not their digest alone: a key that the manifest
+has got since then is no difference as long as it has its default, by which old manifests train as they did.
 """
 
 import hashlib

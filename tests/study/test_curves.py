@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ib_lpo.study.curves import end_of, mean_until, value_at
@@ -34,6 +34,7 @@ def test_a_metric_that_only_some_checks_have_goes_straight_between_those():
     assert value_at(found, 100, metric="held_out/pass@4") == pytest.approx(0.7)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 50), st.floats(0, 1)), min_size=2, max_size=6), st.floats(0.05, 1))
 def test_means_are_those_of_many_places(steps, share):
     tokens = np.cumsum([0, *(step for step, _ in steps[1:])])

@@ -4,7 +4,7 @@ import math
 import statistics
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ib_lpo.analysis.runs.intervals import _STUDENT
@@ -42,6 +42,7 @@ def test_an_interval_written_out():
 thousandths = st.integers(-1000, 1000).map(lambda number: number / 1000)
 
 
+@settings(deadline=None)
 @given(st.lists(thousandths, min_size=3, max_size=9), thousandths)
 def test_intervals_hold_their_mean_and_move_with_the_values(values, shift):
     found, moved = t_interval(values), t_interval([value + shift for value in values])

@@ -51,7 +51,7 @@ def end_process(process: subprocess.Popen, seconds: float) -> None:
 
 
 def _tied(parent: int) -> None:
-    """In the new process, before it becomes the run: SIGINT as usual, also where the study runs in a shell's background."""
+    """In the new process, before it becomes the run: SIGINT as usual, also in a shell's background."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     die_with(parent, signal.SIGKILL)
 

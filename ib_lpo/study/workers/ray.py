@@ -1,7 +1,7 @@
 """Runs as Ray tasks, one per run: the cluster deals them to its machines, which must share the study's directories.
 
-A task starts the same process as `local.py` does. When the study ends its tasks are cancelled, their workers die, and the
-runs with them.
+A task starts the same process as `local.py` does. When the study ends its tasks are cancelled, their workers die, and
+the runs with them.
 """
 
 import os
