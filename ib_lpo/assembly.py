@@ -14,6 +14,7 @@ from ib_lpo.data.questions import QuestionSets, load_sets
 from ib_lpo.data.schedule import batch_indices
 from ib_lpo.errors import UserError
 from ib_lpo.evaluation.benchmarks import Benchmark, golds_of, load_benchmarks, require_golds, without_benchmarks
+from ib_lpo.evaluation.embedder import embedder
 from ib_lpo.fleet.base import Fleet, successor
 from ib_lpo.fleet.kept import Kept
 from ib_lpo.fleet.loop import EventLoop, Limit
@@ -92,6 +93,7 @@ def check(manifest: Manifest) -> Checked:
     locate(manifest.verifier.reward)
     tokenizer = load_tokenizer(manifest.model)
     sets = load_sets(manifest.data, tokenizer, max_prompt_tokens=manifest.rollout.max_prompt_tokens)
+    _check_diversity(manifest)
     benchmarks = load_benchmarks(manifest, tokenizer) if manifest.evaluation.every else []
     sets = without_benchmarks(sets, benchmarks, manifest)
     _check_scoring(manifest, sets, config)
@@ -150,6 +152,12 @@ def _check_model(manifest: Manifest, config: PretrainedConfig) -> None:
             f"latent.weights={str(latent.weights)!r}: holds no maps of an injection, which latent.offpolicy=condition trains on; fit them "
             "with latent_fit.objective=lm, or use latent.offpolicy=truncated_is"
         )
+
+
+def _check_diversity(manifest: Manifest) -> None:
+    """Load what embeds held-out samples, or say which measures are left out. Raises UserError."""
+    if manifest.held_out.diversity and embedder(manifest) is None:
+        say("held_out.diversity: embedding distance and Vendi score are left out; they need evaluation.embedding")
 
 
 def _check_scoring(manifest: Manifest, sets: QuestionSets, config: PretrainedConfig) -> None:

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from ib_lpo.analysis.config import AnalysisConfig
 from ib_lpo.branching.config import BranchingConfig
+from ib_lpo.budget.config import BudgetConfig
 from ib_lpo.checkpoints.config import CheckpointConfig
 from ib_lpo.data.config import DataConfig, HeldOutConfig
 from ib_lpo.data.preparation.config import PrepareConfig
@@ -48,7 +49,8 @@ class Manifest(Section):
     seed: int = Field(0, ge=0)
     """Every random choice of the run derives from it."""
     steps: int = Field(ge=1)
-    """Training steps."""
+    """Training steps; fewer where `budget` ends training before."""
+    budget: BudgetConfig = BudgetConfig()
     max_staleness: int = Field(0, ge=0)
     """Most policy versions between a token that a step trains on and the weights it updates. 0: synchronous; n: the next n steps grow
     while the learner works, and engines take new weights in the middle of their responses (branching/ahead.py)."""
@@ -116,10 +118,19 @@ class Manifest(Section):
 
 def load(path: Path | str, overrides: Sequence[str] = ()) -> Manifest:
     """Read, merge, override and validate. Raises ManifestError."""
-    merged = _read(Path(path), ())
-    for override in overrides:
-        _apply(merged, override)
-    return validate(merged)
+    return validate(read_layers([Path(path), *overrides]))
+
+
+def read_layers(layers: Sequence[Path | str]) -> dict[str, Any]:
+    """Plain values of YAML files (Path) and `key.sub=value` overrides (str), merged in order: later ones win. Nothing is
+    validated. Raises ManifestError for what cannot be read."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        if isinstance(layer, Path):
+            _merge(merged, _read(layer, ()))
+        else:
+            _apply(merged, layer)
+    return merged
 
 
 def load_recorded(path: Path) -> Manifest:
@@ -139,10 +150,15 @@ def validate(values: dict[str, Any]) -> Manifest:
     try:
         manifest = Manifest.model_validate(values)
     except ValidationError as error:
-        raise ManifestError("\n".join(_explain(e) for e in error.errors())) from None
+        raise explained(error) from None
     if keys := list(_secret_keys(manifest.model_dump(mode="json"))):
         raise ManifestError("\n".join(f"{key}: holds a secret, which would be stored; set an environment variable instead" for key in keys))
     return manifest
+
+
+def explained(error: ValidationError) -> ManifestError:
+    """What pydantic found, one line per problem: key, value, fix."""
+    return ManifestError("\n".join(_explain(e) for e in error.errors()))
 
 
 def dump(manifest: Manifest) -> str:

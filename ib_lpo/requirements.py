@@ -16,8 +16,9 @@ Requirement = tuple[bool, str]
 
 def problems(manifest: "Manifest") -> list[str]:
     """The complaints of all requirements that do not hold."""
+    checks = (*_of_held_out(manifest), *_of_evaluation(manifest))
     rollouts = (*_of_branching(manifest), *_of_rollouts(manifest), *_of_latents(manifest))
-    found = (*_of_questions(manifest), *_of_scoring(manifest), *rollouts, *_of_the_learner(manifest), *_of_evaluation(manifest))
+    found = (*_of_questions(manifest), *_of_scoring(manifest), *rollouts, *_of_the_learner(manifest), *checks)
     return [complaint for holds, complaint in found if not holds]
 
 
@@ -250,6 +251,12 @@ def _of_the_learner(m: "Manifest") -> list[Requirement]:
             f"weights.deadline_s={m.weights.deadline_s:g}: an engine that waits so long for weights is suspect after "
             f"cluster.suspect_after_s={m.cluster.suspect_after_s:g}, and never gets them; lower it below that",
         ),
+        (
+            m.budget.generated_tokens is None or m.learner.lr_schedule == "constant",
+            f"budget.generated_tokens={m.budget.generated_tokens}: at which step it ends training is not known before, so "
+            f"learner.lr_schedule={m.learner.lr_schedule} has no end to decay to; set learner.lr_schedule=constant, or "
+            "budget.generated_tokens=null",
+        ),
         *_of_the_update(m),
     ]
 
@@ -281,6 +288,28 @@ def _of_the_update(m: "Manifest") -> list[Requirement]:
         (
             learner.warmup_steps <= m.steps,
             f"learner.warmup_steps={learner.warmup_steps}: the run ends after steps={m.steps}, before learner.lr is reached; lower it",
+        ),
+    ]
+
+
+def _of_held_out(m: "Manifest") -> list[Requirement]:
+    h, least = m.held_out, m.evaluation.diversity_samples
+    most, highest = max(h.samples, h.samples_at_end or 0), max(h.ks, default=0)
+    return [
+        (
+            h.samples_at_end is None or h.samples_at_end >= h.samples,
+            f"held_out.samples_at_end={h.samples_at_end}: fewer than held_out.samples={h.samples} of the checks between; "
+            "raise it, or lower that",
+        ),
+        (
+            highest <= most,
+            f"held_out.ks={list(h.ks)}: k={highest} is more than the {most} samples of any check; lower it, or raise "
+            "held_out.samples_at_end",
+        ),
+        (
+            not h.diversity or most >= least,
+            f"held_out.diversity=true: it compares evaluation.diversity_samples={least} samples of a question, and no check "
+            f"has more than {most}; raise held_out.samples_at_end, or lower evaluation.diversity_samples",
         ),
     ]
 

@@ -19,6 +19,7 @@ from ib_lpo.alarms import raise_alarms
 from ib_lpo.assembly import Assembly
 from ib_lpo.branching.draws import Draws
 from ib_lpo.branching.openness import PastForks
+from ib_lpo.budget.ending import generated_tokens, is_last
 from ib_lpo.checkpoints.contents import LATENT, LEARNER, fill
 from ib_lpo.checkpoints.directory import Checkpoint, find
 from ib_lpo.checkpoints.durable import sync
@@ -89,6 +90,19 @@ class Run:
         latent = self._manifest.latent.model_copy(update={"weights": self._kept_latent.directory.resolve()})
         return self._manifest.model_copy(update={"latent": latent})
 
+    @property
+    def over(self) -> bool:
+        """Whether no step is left: all are done, or the budget is spent."""
+        return is_last(self.done, generated_tokens(self._lines), self._manifest)
+
+    def tokens_total(self, metrics: dict[str, float]) -> dict[str, float]:
+        """`grow/tokens_total`: tokens generated for training so far, those of the step with `metrics` included."""
+        return {"grow/tokens_total": float(generated_tokens([*self._lines, metrics]))}
+
+    def ends_with(self, step: int, metrics: dict[str, float]) -> bool:
+        """Whether `step`, which has `metrics` and is not recorded yet, is the last one."""
+        return is_last(step, generated_tokens([*self._lines, metrics]), self._manifest)
+
     def restore(self, parts: Assembly) -> int:
         """Bring the learner to policy version `done`, which is returned: from the checkpoint gone on from, or the starting model."""
         if self._checkpoint is not None:
@@ -127,6 +141,7 @@ class Run:
 
     def record(self, step: int, trees: list[RolloutTree], metrics: dict[str, float], parts: Assembly) -> None:
         """Write trees, metrics and rollouts, tell alarms, save a checkpoint when due; its seconds count towards the next step."""
+        last = self.ends_with(step, metrics)
         path = self._directory / "trees" / f"step-{step:06d}.parquet"
         self._unsynced.append(write_trees(path, trees, step, decode=parts.decode))
         metrics |= self._display.seconds | self._display.idle("learner", ("update", "publish")) | self._shelf.metrics()
@@ -139,10 +154,12 @@ class Run:
         self._display.done(step, metrics)
         for text in told:
             say(f"ALARM step {step}: {text}")
+        if last and step < self._manifest.steps:
+            say(f"step {step} is the last one: budget.generated_tokens={self._manifest.budget.generated_tokens} is spent")
         self.done = step
         self.draws.finished(step)
         every = self._manifest.checkpoint.every
-        if every > 0 and (step % every == 0 or step == self._manifest.steps):
+        if every > 0 and (step % every == 0 or last):
             with self.phase("checkpoint"):
                 self._save(step, metrics, parts)
 
@@ -200,6 +217,7 @@ def _digest(parts: Assembly) -> str:
 # Sections that do not change what is learnt.
 _MAY_CHANGE = {
     "steps",
+    "budget",
     "runs_dir",
     "prepare",
     "held_out",

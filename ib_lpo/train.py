@@ -23,7 +23,7 @@ from ib_lpo.branching.metrics import growth_metrics
 from ib_lpo.branching.outcomes import outcome_metrics
 from ib_lpo.evaluation.during_training import evaluation, evaluation_due
 from ib_lpo.garbage import rare_collections
-from ib_lpo.held_out import accuracy, due
+from ib_lpo.held_out import due, held_out
 from ib_lpo.learner.advantages import assign_advantages
 from ib_lpo.learner.group import LearnerLost
 from ib_lpo.manifest import Manifest
@@ -68,9 +68,13 @@ def train_on(version: int, run: Run, parts: Assembly) -> None:
         published = parts.publisher.publish(version)
     if not run.begun:
         run.log_start(published | _checks(0, run, parts) | {"data/unjudgeable": float(parts.sets.unjudgeable)})
-    for step in range(run.done + 1, manifest.steps + 1):
+    while not run.over:
+        step = run.done + 1
         trees, metrics = one_step(step, run, parts, ahead)
-        run.record(step, trees, metrics | _checks(step, run, parts), parts)
+        metrics |= run.tokens_total(metrics)
+        if last := run.ends_with(step, metrics):
+            ahead.end()
+        run.record(step, trees, metrics | _checks(step, run, parts, last=last), parts)
 
 
 def one_step(step: int, run: Run, parts: Assembly, ahead: Ahead) -> tuple[list[RolloutTree], dict[str, float]]:
@@ -106,13 +110,13 @@ def score(trees: list[RolloutTree], parts: Assembly) -> dict[str, float]:
     return score_trees(trees, readings, cost, parts.manifest) | label_failures(trees, ib.failures, parts.decode)
 
 
-def _checks(step: int, run: Run, parts: Assembly) -> dict[str, float]:
-    """How good policy version `step` is, where that is due; version 0 always is on held-out questions."""
+def _checks(step: int, run: Run, parts: Assembly, *, last: bool = False) -> dict[str, float]:
+    """How good policy version `step` is, where that is due; on held-out questions it is for the first version and the last."""
     metrics: dict[str, float] = {}
-    if step == 0 or due(step, parts.manifest):
+    if due(step, parts.manifest, last=last):
         with run.phase("held_out"):
-            metrics |= accuracy(parts, step)
-    if evaluation_due(step, parts.manifest):
+            metrics |= held_out(parts, step, at_end=step == 0 or last)
+    if evaluation_due(step, parts.manifest, last=last):
         with run.phase("evaluation"):
             metrics |= evaluation(parts, step)
     return metrics

@@ -42,7 +42,10 @@ def _row(metric: Metric) -> str:
 
 def _diversity() -> str:
     rows = "\n".join(f"| `diversity/{one.name}` | {one.unit} | {one.kind} | {one.meaning} |" for one in MEASURES.values())
-    head = "How the samples of a question differ, in the results of `ib-lpo eval` (`ib_lpo/diversity/measures.py`)."
+    head = (
+        "How the samples of a question differ, in the results of `ib-lpo eval` and, as `held_out/diversity/...`, of held-out "
+        "checks (`ib_lpo/diversity/measures.py`)."
+    )
     return f"## Diversity\n\n{head}\n\n| measure | unit | kind | meaning |\n|---|---|---|---|\n{rows}\n"
 
 

@@ -34,6 +34,7 @@ class Ahead:
         self._draws, self._questions, self._past = draws, questions, past
         self._growing: dict[int, Harvest] = {}
         self._last: int | None = None  # step that grows, or has grown; None before the first one
+        self._ended = False
 
     def published(self, version: int) -> None:
         """`version` is served from now on: what may grow from it begins, unless every step waits for the driver to ask for it."""
@@ -49,8 +50,15 @@ class Ahead:
         self._scheduler.wait(lambda: harvest.complete, f"the trees of step {step}")
         return self._growing.pop(step)
 
+    def end(self) -> None:
+        """The step taken last is the last of the run: nothing further begins to grow. What grows already is trained on by
+        nobody; its batches stay drawn for their steps (draws.py), should the run go on with a larger budget."""
+        self._ended = True
+
     def _open(self, served: int) -> None:
         """Start every step that may grow from version `served`."""
+        if self._ended:
+            return
         last = min(served + 1 + self._manifest.max_staleness, self._manifest.steps)
         for step in range(self._last + 1, last + 1):
             self._last = step
@@ -64,5 +72,5 @@ class Ahead:
 
     def _grown(self, step: int, harvest: Harvest, batch: Batch) -> None:
         harvest.add(batch.trees, batch.allocation)
-        if not harvest.complete:
+        if not harvest.complete and not self._ended:
             self._draw(step)

@@ -109,10 +109,10 @@ class BranchScheduler:
         plan = self._plan(m.branching, (m.seed, step, "train"), oldest)
         return self._start(f"{step}.{batch}", questions, plan, on_done, PastForks() if past is None else past)
 
-    def sample(self, version: int, questions: list[Question], how: PlainSampling | None = None) -> list[RolloutTree]:
-        """Trees of roots alone, without z, not graded, all of `version` or newer; by default those of the held-out check. The engines
-        forget them, as a resumed run never saw them."""
-        m, how = self._manifest, self._held_out() if how is None else how
+    def sample(self, version: int, questions: list[Question], how: PlainSampling) -> list[RolloutTree]:
+        """Trees of roots alone, without z, not graded, all of `version` or newer. The engines forget them, as a resumed run never
+        saw them."""
+        m = self._manifest
         plan = GrowthPlan(
             branching=m.branching.model_copy(update={"roots": how.samples, "branches": 0}),
             max_response_tokens=how.max_response_tokens,
@@ -241,10 +241,6 @@ class BranchScheduler:
         r = self._manifest.rollout
         limits = {"max_response_tokens": r.max_response_tokens, "temperature": r.temperature, "top_p": r.top_p, "top_k": r.top_k}
         return GrowthPlan(branching=branching, **limits, oldest=oldest, seed_path=seed_path)
-
-    def _held_out(self) -> PlainSampling:
-        held_out, longest = self._manifest.held_out, self._manifest.rollout.max_response_tokens
-        return PlainSampling(purpose="held_out", samples=held_out.samples, temperature=held_out.temperature, max_response_tokens=longest)
 
 
 def _tagged(tag: str, requests: Sequence[GenerationRequest]) -> list[GenerationRequest]:

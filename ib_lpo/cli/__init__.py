@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from ib_lpo.cli import analyze, data, doctor, evaluate, export, report, train
+from ib_lpo.cli import analyze, data, doctor, evaluate, export, report, study, train
 from ib_lpo.cli.common import ResumingCommand
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(train.latent_app, name="latent")
 app.command("train", cls=ResumingCommand)(train.train)
 app.command("eval", cls=ResumingCommand)(evaluate.evaluate)
+app.command("study")(study.study)
 app.command("export")(export.export)
 app.add_typer(analyze.app, name="analyze")
 app.command("report")(report.report)

@@ -91,5 +91,5 @@ def user_errors() -> Iterator[None]:
         typer.echo(redact(str(error)), err=True)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
-        typer.echo("interrupted; training, fits and evaluations go on with --resume", err=True)
+        typer.echo("interrupted; training, fits and evaluations go on with --resume, a study with the same command", err=True)
         raise typer.Exit(130) from None

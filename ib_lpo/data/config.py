@@ -1,7 +1,7 @@
 """Settings of the questions."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -76,5 +76,13 @@ class HeldOutConfig(Section):
     """Steps between checks; 0: only before the first and after the last step."""
     samples: int = Field(1, ge=1)
     """Answers per held-out question."""
+    samples_at_end: int | None = Field(None, ge=1)
+    """Answers per held-out question in the first check and the last, at least `samples`, so that pass@16 is cheap;
+    null: `samples`."""
+    ks: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    """k of pass@k and maj@k, in checks that have so many samples."""
+    diversity: bool = False
+    """Whether checks with at least evaluation.diversity_samples samples measure how these differ (docs/diversity.md);
+    measures of embeddings need evaluation.embedding."""
     temperature: float = Field(1.0, gt=0.0)
     """Sampling temperature of the check."""

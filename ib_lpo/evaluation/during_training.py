@@ -19,11 +19,11 @@ from ib_lpo.tree import RolloutTree, Verdict
 QUESTIONS_AT_ONCE = 64  # sampled, handed over and graded together
 
 
-def evaluation_due(step: int, manifest: Manifest) -> bool:
+def evaluation_due(step: int, manifest: Manifest, *, last: bool) -> bool:
     """Whether the policy after `step` (0: the starting one) is evaluated: every `evaluation.every` steps, before the first, after the
-    last."""
+    `last`."""
     every = manifest.evaluation.every
-    return every > 0 and (step % every == 0 or step == manifest.steps)
+    return every > 0 and (step % every == 0 or last)
 
 
 def evaluation(parts: Assembly, version: int) -> dict[str, float]:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from ib_lpo.diversity.measures import measure
+from ib_lpo.evaluation.embedder import embedder
 from ib_lpo.evaluation.outcome import Outcome, outcomes
-from ib_lpo.latent.encoders import build_encoder
 from ib_lpo.manifest import Manifest
 from ib_lpo.rollout.request import Generation
 from ib_lpo.scoring.answer_classes import Grader
@@ -20,7 +20,7 @@ class Grading:
         config = manifest.evaluation
         self._decode, self._grade, self._compare = decode, grade, compare
         self._diversity, self._compared = config.diversity, config.diversity_samples
-        self._encode = build_encoder(config.embedding, manifest.model) if config.diversity and config.embedding is not None else None
+        self._encode = embedder(manifest) if config.diversity else None
 
     def outcome(self, question: Question, generations: Sequence[Generation]) -> Outcome:
         """The outcome of a question from its n responses."""

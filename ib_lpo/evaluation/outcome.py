@@ -49,12 +49,25 @@ def outcomes(
 ) -> list[Outcome]:
     """Outcomes of questions from the texts, lengths and ends of their samples, [questions][n] each; `compare` says which answers are
     the same (`comparing`)."""
-    grades = iter(grade([(text, question.answer) for question, of in zip(questions, texts, strict=True) for text in of]))
+    grades = grade([(text, question.answer) for question, of in zip(questions, texts, strict=True) for text in of])
+    return graded_outcomes(questions, texts, tokens, statuses, grades, compare)
+
+
+def graded_outcomes(
+    questions: Sequence[Question],
+    texts: Sequence[Sequence[str]],
+    tokens: Sequence[Sequence[int]],
+    statuses: Sequence[Sequence[Status]],
+    grades: Sequence[Grade],
+    compare: Grader,
+) -> list[Outcome]:
+    """`outcomes` of samples that are graded already: `grades` of all of them, question by question."""
+    left_grades = iter(grades)
     answers = [[None if (one := find_answer(text)) is None else one.expression for text in of] for of in texts]
     classes, uncompared = classed(answers, compare)
     found = []
     for question, left, *columns in zip(questions, uncompared, texts, tokens, statuses, answers, classes, strict=True):
-        samples = [_sample(*row, grade=next(grades)) for row in zip(*columns, strict=True)]
+        samples = [_sample(*row, grade=next(left_grades)) for row in zip(*columns, strict=True)]
         found.append(Outcome(question=question.id, digest=digest(question), samples=samples, uncompared=left))
     return found
 

@@ -13,7 +13,31 @@ EVALUATION = (
         best="max",
     ),
     Metric(name="held_out/samples", unit="count", meaning="samples that it rests on", source=_HELD_OUT, total="last"),
+    Metric(name="held_out/questions", unit="count", meaning="questions that it rests on", source=_HELD_OUT, total="last"),
     Metric(name="held_out/unverifiable", unit="count", meaning="of them, those that could not be graded", source=_HELD_OUT, total="sum"),
+    Metric(name="held_out/entropy", unit="nats", meaning="token entropy H_t, mean over the tokens of all samples", source=_HELD_OUT),
+    Metric(name="held_out/response_tokens", unit="tokens", meaning="length of a response, mean over samples", source=_HELD_OUT),
+    Metric(
+        name="held_out/pass@<k>",
+        unit="share",
+        meaning="unbiased estimate 1 - C(n-c,k)/C(n,k) that one of k samples is correct, mean over questions (held_out.ks)",
+        source=_HELD_OUT,
+        best="max",
+    ),
+    Metric(
+        name="held_out/maj@<k>",
+        unit="share",
+        meaning="probability that the most frequent answer of k samples is correct, mean over questions (held_out.ks)",
+        source=_HELD_OUT,
+        best="max",
+    ),
+    Metric(
+        name="held_out/diversity/<measure>",
+        unit="1",
+        meaning="how the first evaluation.diversity_samples samples of a question differ, mean over questions "
+        "(held_out.diversity); units and meanings: below",
+        source=_HELD_OUT,
+    ),
     Metric(
         name="eval/<benchmark>/avg",
         unit="share",

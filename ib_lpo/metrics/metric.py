@@ -35,6 +35,7 @@ PLACEHOLDERS: dict[str, Placeholder] = {
     "group": Placeholder.among(("policy", "psa")),
     "k": Placeholder("[0-9]+", "a number of samples"),
     "label": Placeholder.among(Label),
+    "measure": Placeholder("[a-z0-9_]+", "a measure of diversity (diversity/measures.py)"),
     "mode": Placeholder.among(FailureMode),
     "phase": Placeholder("[a-z_]+", "a phase of the step (train.py)"),
     "quarter": Placeholder("[1-4]", "1 to 4, from the first token on"),

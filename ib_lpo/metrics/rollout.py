@@ -70,6 +70,13 @@ ROLLOUT = (
         total="sum",
     ),
     Metric(
+        name="grow/tokens_total",
+        unit="tokens",
+        meaning="tokens generated for training so far, the sum of grow/tokens over the steps up to this one (budget.generated_tokens)",
+        source="run.py",
+        total="last",
+    ),
+    Metric(
         name="grow/entropy",
         unit="nats",
         meaning="entropy H_t of the raw next-token distribution (method.md section 1.2), mean over tokens generated",

@@ -134,3 +134,21 @@ def test_a_run_that_goes_on_draws_what_its_unfinished_steps_drew():
     resumed.wait = lambda holds, what: [resumed.finish(0, True) for _ in iter(lambda: holds(), True)]
     ahead.take(2)
     assert [(step, number) for step, number, _ in resumed.begun] == [(2, 1), (3, 2), (4, 3)]
+
+
+@pytest.mark.parametrize("signal", [True, False])
+def test_nothing_begins_to_grow_after_the_end(signal):
+    """Neither further steps nor further batches of a step that grows; what was drawn is drawn again by a run that goes on."""
+    scheduler, draws, ahead = start(1, batches_per_step=3)
+    scheduler.version = 0
+    scheduler.wait = lambda holds, what: [scheduler.finish(0, True) for _ in iter(lambda: holds(), True)]
+    ahead.take(1)
+    ahead.end()
+    scheduler.version = 1
+    ahead.published(1)
+    begun = [(1, 0, 0), (2, 1, 0)]
+    assert scheduler.begun == begun and len(scheduler.growing) == 1
+    scheduler.finish(0, signal)
+    assert scheduler.begun == begun and not scheduler.growing
+    draws.finished(1)
+    assert draws.state()["unfinished"] == {"2": [1]}

@@ -115,6 +115,10 @@ def test_overrides_are_yaml_values(tmp_path):
         ("learner.advantage.overlong_buffer=4096", r"overlong_buffer=4096: every response would be overlong"),
         ("learner.advantage.path_weights=true", r"path_weights=true: learner\.advantage\.kind=group_mean has no segments .*kind=vine"),
         ("learner.warmup_steps=999999", r"learner\.warmup_steps=999999: the run ends"),
+        ("budget.generated_tokens=0", r"budget\.generated_tokens=0: .*greater than or equal to 1"),
+        ("held_out={ks: [4], samples: 2}", r"^held_out\.ks=\[4\]: k=4 is more than the 2 samples .* held_out\.samples_at_end$"),
+        ("held_out={samples: 4, samples_at_end: 2}", r"^held_out\.samples_at_end=2: fewer than held_out\.samples=4"),
+        ("held_out.diversity=true", r"^held_out\.diversity=true: .*diversity_samples=8 samples .* more than 1; raise"),
         ("data.batches_per_step=0", r"data\.batches_per_step=0: .*greater than or equal to 1"),
         ("data.template=hello", r"data\.template='hello': has no \{q\}"),
         ("ib.reference_model=x", r"ib\.reference_model: only used with ib\.scorer=reference"),
@@ -153,6 +157,16 @@ def test_open_forks_may_be_judged_in_overlapped_runs_by_a_frozen_scorer_or_none(
     validate(overlapped | {"ib": {"scorer": "reference"}})
     validate(overlapped | {"ib": {"estimator": "none", "self_reward": "none"}})
     validate(MINIMAL | {"branching": {"select": "open_entropy", "depth": 2, "budget": 9}})
+
+
+def test_a_schedule_that_decays_to_a_last_step_needs_one_that_is_known(tmp_path):
+    path = write(tmp_path / "m.yaml", **MINIMAL, learner={"lr_schedule": "cosine"})
+    complaint = r"^budget\.generated_tokens=9: .*lr_schedule=cosine .* set learner\.lr_schedule=constant"
+    with pytest.raises(ManifestError, match=complaint) as error:
+        load(path, ["budget.generated_tokens=9"])
+    assert "\n" not in str(error.value)
+    assert load(path).learner.lr_schedule == "cosine"
+    assert load(path, ["budget.generated_tokens=9", "learner.lr_schedule=constant"]).budget.generated_tokens == 9
 
 
 def test_an_estimator_without_its_gold_answer_names_the_key():

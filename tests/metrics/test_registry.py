@@ -27,6 +27,7 @@ EXAMPLES = {
     "group": ["policy", "psa"],
     "k": ["1", "256"],
     "label": list(Label),
+    "measure": list(MEASURES),
     "mode": list(FailureMode),
     "phase": ["grow", "held_out"],
     "quarter": ["1", "4"],

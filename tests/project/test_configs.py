@@ -7,9 +7,12 @@ import yaml
 
 from ib_lpo.learner.losses import LOSSES, normaliser_of
 from ib_lpo.manifest import dump, load, validate
+from ib_lpo.study.load import load_study
+from ib_lpo.study.plan import plan
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-ALL = sorted(CONFIGS.rglob("*.yaml"))
+STUDIES = [path for path in sorted(CONFIGS.rglob("*.yaml")) if "variants" in yaml.safe_load(path.read_text())]
+ALL = [path for path in sorted(CONFIGS.rglob("*.yaml")) if path not in STUDIES]
 ON_8_GPUS = ["qwen2.5-7b-math-dapo", "qwen3-14b-math-dapo", *(f"baselines/{kind}" for kind in LOSSES)]
 
 # Where each baseline differs from GRPO, in dotted keys, besides name, learner.loss.kind and the keys that only its loss has.
@@ -48,6 +51,17 @@ def baseline(kind):
 def test_loads_and_survives_a_round_trip(path):
     manifest = load(path)
     assert validate(yaml.safe_load(dump(manifest))) == manifest
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: str(path.relative_to(CONFIGS)))
+def test_a_study_plans_its_runs(path):
+    """Every manifest is valid, has a budget to be compared at, and has checks before it that say pass@k at their ends."""
+    study = load_study(path)
+    runs = plan(study)
+    assert len(runs) == len(study.tasks) * len(study.variants) * len(study.seeds)
+    for run in runs:
+        assert run.manifest.budget.generated_tokens is not None and run.manifest.held_out.every > 0, run.name
+        assert run.manifest.held_out.ks and run.manifest.data.held_out.size >= 256, run.name
 
 
 def test_run_names_are_distinct():

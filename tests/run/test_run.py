@@ -211,3 +211,52 @@ def test_alarms_are_told_counted_and_survive_a_resume(tmp_path, capsys):
         run.record(3, [], dict(SILENT), PARTS)
     assert "ALARM step 3: no group had signal in 3 steps" in capsys.readouterr().out
     assert recorded(tmp_path, "alarms/silence") == [0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "steps", "ends_at"), [((40, 40, 40), 5, 3), ((100, 1, 1), 5, 1), ((99, 1, 1), 5, 2), ((10, 10, 10), 2, 2)]
+)
+def test_a_run_ends_with_the_step_that_spends_the_budget(tmp_path, tokens, steps, ends_at):
+    with Run(manifest(tmp_path, steps=steps, budget={"generated_tokens": 100}), resume=False) as run:
+        run.log_start({})
+        for step, generated in enumerate(tokens, start=1):
+            metrics = {"grow/tokens": generated}
+            assert not run.over
+            assert run.ends_with(step, metrics) == (step == ends_at)
+            run.record(step, [], metrics | run.tokens_total(metrics), PARTS)
+            if step == ends_at:
+                break
+        assert run.over
+    lines = [json.loads(line) for line in (tmp_path / "r" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["grow/tokens_total"] for line in lines[1:]] == [sum(tokens[:n]) for n in range(1, ends_at + 1)]
+
+
+def test_a_run_that_goes_on_counts_what_its_record_holds(tmp_path, capsys):
+    """Of a checkpoint that was written before a budget was set, too; what was recorded after the checkpoint does not count."""
+    with Run(manifest(tmp_path, checkpoint={"every": 2}), resume=False) as run:
+        run.log_start({})
+        for step in (1, 2, 3):
+            run.record(step, [], {"grow/tokens": 30}, PARTS)
+    settings = {"checkpoint": {"every": 2}, "budget": {"generated_tokens": 90}}
+    with Run(manifest(tmp_path, **settings), resume=True) as run:
+        assert run.done == 2 and not run.over
+        assert run.tokens_total({"grow/tokens": 29}) == {"grow/tokens_total": 89}
+        assert not run.ends_with(3, {"grow/tokens": 29}) and run.ends_with(3, {"grow/tokens": 30})
+        run.record(3, [], {"grow/tokens": 30}, PARTS)
+        assert run.over
+    assert "step 3 is the last one: budget.generated_tokens=90 is spent" in capsys.readouterr().out
+    assert (tmp_path / "r" / "checkpoints" / "step-000003" / "complete").exists()
+    with Run(manifest(tmp_path, **settings), resume=True) as run:
+        assert run.done == 3 and run.over
+    with Run(manifest(tmp_path, **settings | {"budget": {"generated_tokens": 91}}), resume=True) as run:
+        assert not run.over
+
+
+def test_a_rewind_takes_back_what_was_spent(tmp_path):
+    parts = SimpleNamespace(decode=str, learner=Learner(), sets=SimpleNamespace(train=[]))
+    with Run(manifest(tmp_path, checkpoint={"every": 1}, budget={"generated_tokens": 50}), resume=False) as run:
+        run.log_start({})
+        run.record(1, [], {"grow/tokens": 30}, parts)
+        assert run.ends_with(2, {"grow/tokens": 30})
+        assert run.rewind(parts, lost()) == 1
+        assert run.tokens_total({"grow/tokens": 19}) == {"grow/tokens_total": 49} and not run.ends_with(2, {"grow/tokens": 19})

@@ -12,7 +12,7 @@ import numpy as np
 
 from ib_lpo.analysis.failures.rows import KINDS, LOW, NOT_LOW, Scores, Unit, Units, of_questions, shares
 from ib_lpo.analysis.runs.intervals import ANY, SHARE, over_questions, wilson
-from ib_lpo.analysis.runs.questions import WITHIN, QuestionMeans
+from ib_lpo.analysis.runs.questions import WITHIN, QuestionMeans, held_out_questions
 from ib_lpo.bootstrap import Estimate
 
 _TRAINED = {
@@ -89,7 +89,7 @@ def held_out_cells(lines: Sequence[Mapping[str, Any]], samples: int) -> Cells:
     best = max(checks, key=lambda check: check[0])
     found = {}
     for name, (value, line) in {"first": checks[0], "last": checks[-1], "best": best}.items():
-        questions = max(1, round(line["held_out/samples"] / samples))
+        questions = held_out_questions(line, samples)
         e = wilson(value, questions)
         found[f"held-out accuracy: {name}"] = Cell(value=value, low=e.low, high=e.high, questions=questions)
     return found

@@ -8,7 +8,7 @@ from typing import Any
 
 from ib_lpo.analysis.runs.directories import smoothed
 from ib_lpo.analysis.runs.intervals import over_questions, per_question, wilson
-from ib_lpo.analysis.runs.questions import WITHIN, QuestionMeans
+from ib_lpo.analysis.runs.questions import WITHIN, QuestionMeans, held_out_questions
 from ib_lpo.bootstrap import Estimate
 from ib_lpo.manifest import Manifest
 
@@ -88,7 +88,7 @@ def _logged(label: str, line: Mapping[str, Any], samples: int) -> Iterator[Point
         if value is None:
             continue
         if name == "held_out/accuracy":
-            questions = max(1, round(line["held_out/samples"] / samples))
+            questions = held_out_questions(line, samples)
             yield _point(label, line["step"], "accuracy", HELD_OUT, wilson(value, questions), questions, value)
         elif match := _BENCHMARK.fullmatch(name):
             yield _point(label, line["step"], match["measure"], match["benchmark"], value, None, value)

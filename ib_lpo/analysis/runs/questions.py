@@ -4,7 +4,7 @@ Roots are plain samples of the policy, with runs of every kind comparable; branc
 there is one. Lengths and repetition are those of whole responses, prefix included; entropies of the tokens generated for the trajectory.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -52,6 +52,11 @@ def means_of(step: int, rows: Sequence[dict[str, Any]]) -> Iterator[QuestionMean
         for group in GROUPS:
             if members := [row for row in everyone if (row["parent"] is None) == (group == "roots")]:
                 yield _means(step, tree, group, members)
+
+
+def held_out_questions(line: Mapping[str, Any], samples: int) -> int:
+    """Questions behind the held-out check of a line of metrics.jsonl; where it does not say, they have `samples` each."""
+    return int(line.get("held_out/questions") or max(1, round(line["held_out/samples"] / samples)))
 
 
 def _means(step: int, tree: int, group: str, rows: list[dict[str, Any]]) -> QuestionMeans:

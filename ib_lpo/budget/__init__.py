@@ -1,0 +1,1 @@
+"""When training ends: after `steps`, or earlier by `budget`."""
