@@ -12,7 +12,7 @@ from ib_lpo.study.plan import plan
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 STUDIES = [path for path in sorted(CONFIGS.rglob("*.yaml")) if "variants" in yaml.safe_load(path.read_text())]
-ALL = [path for path in sorted(CONFIGS.rglob("*.yaml")) if path not in STUDIES]
+MANIFESTS = [path for path in sorted(CONFIGS.rglob("*.yaml")) if path not in STUDIES]
 ON_8_GPUS = ["qwen2.5-7b-math-dapo", "qwen3-14b-math-dapo", *(f"baselines/{kind}" for kind in LOSSES)]
 
 # Where each baseline differs from GRPO, in dotted keys, besides name, learner.loss.kind and the keys that only its loss has.
@@ -47,7 +47,7 @@ def baseline(kind):
     return load(CONFIGS / f"baselines/{kind}.yaml")
 
 
-@pytest.mark.parametrize("path", ALL, ids=lambda path: str(path.relative_to(CONFIGS)))
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: str(path.relative_to(CONFIGS)))
 def test_loads_and_survives_a_round_trip(path):
     manifest = load(path)
     assert validate(yaml.safe_load(dump(manifest))) == manifest
@@ -65,7 +65,7 @@ def test_a_study_plans_its_runs(path):
 
 
 def test_run_names_are_distinct():
-    names = [load(path).name for path in ALL]
+    names = [load(path).name for path in MANIFESTS]
     assert len(names) == len(set(names))
 
 

@@ -8,6 +8,7 @@ from transformers import Qwen2Config, Qwen3Config
 from ib_lpo.errors import UserError
 from ib_lpo.manifest import load, validate
 from ib_lpo.weights import staging
+from tests.project.test_configs import MANIFESTS
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 MODELS = {
@@ -31,7 +32,7 @@ MODELS = {
         tie_word_embeddings=False,
     ),
 }
-LARGE = [path for path in sorted(CONFIGS.rglob("*.yaml")) if load(path).model.path in MODELS]
+LARGE = [path for path in MANIFESTS if load(path).model.path in MODELS]
 
 
 @pytest.fixture(autouse=True)
