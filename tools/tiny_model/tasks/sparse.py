@@ -1,8 +1,8 @@
 """Two choices, of which the question says which are right; a model that knows the steps but not the choices is right one time in sixteen.
 
-`k t 4135` is answered by adding a number to every digit and then putting the digits in another order: `Add 3: 7468. Turn: \\boxed{8647}`. The
-first letter decides the number, the second the order, by tables that the warm-up never shows: its solutions draw both at random and carry
-them out correctly. So nearly all errors are made at two tokens, and no two pairs of choices give the same answer.
+`k t 4135` is answered by adding a number to every digit and then putting the digits in another order: `Add 1: 5246. Keep: \\boxed{5246}`.
+The first letter decides the number, the second the order, by tables that the warm-up never shows: its solutions draw both at random and
+carry them out correctly. So nearly all errors are made at two tokens, and no two pairs of choices give the same answer.
 """
 
 import random
