@@ -1,7 +1,7 @@
 """Two choices, of which the question says which are right; a model that knows the steps but not the choices is right one time in sixteen.
 
 `k t 4135` is answered by adding a number to every digit and then putting the digits in another order:
-`k: Add 1, 5246. t: Keep, \\boxed{5246}`. The first letter decides the number, the second the order, by tables that the warm-up never shows:
+`k? Add 1, 5246. t? Keep, \\boxed{5246}`. The first letter decides the number, the second the order, by tables that the warm-up never shows:
 its solutions draw both at random and carry them out correctly. So nearly all errors are made at two tokens, and no two pairs of choices
 give the same answer. Each letter is repeated before its choice, so that what has to be learnt is which choice it means, not where to look.
 """
@@ -17,7 +17,7 @@ from tiny_model.tasks.base import Figures, Item, Phase, Task
 ADDENDS = {letter: 1 + place % 4 for place, letter in enumerate("kbhfdmcg")}  # by first letter; 1 to 4 added to 1 to 5 stays one digit
 ORDERS = {"Keep": (0, 1, 2, 3), "Turn": (3, 2, 1, 0), "Swap": (1, 0, 3, 2), "Roll": (1, 2, 3, 0)}
 MOVES = dict(zip("tpxrvsnz", [*ORDERS, *ORDERS], strict=True))  # by second letter
-_STEPS = re.compile(r"(\w): Add (\d), (\d{4})\. (\w): (\w+), \\boxed\{(\d{4})\}")
+_STEPS = re.compile(r"(\w)\? Add (\d), (\d{4})\. (\w)\? (\w+), \\boxed\{(\d{4})\}")
 
 
 def items(data: DataConfig, seed: str) -> Iterator[Item]:
@@ -43,7 +43,7 @@ def carried_out(question: str, addend: int, move: str) -> str:
     """The solution by these two choices."""
     first, second, digits = question.split(" ")
     total = added(digits, addend)
-    return f"{first}: Add {addend}, {total}. {second}: {move}, \\boxed{{{ordered(total, move)}}}"
+    return f"{first}? Add {addend}, {total}. {second}? {move}, \\boxed{{{ordered(total, move)}}}"
 
 
 def worked(item: Item, rng: random.Random) -> str:

@@ -1,6 +1,6 @@
 """Sums of two-digit numbers by a short way that forgets the carry, and a long way that writes it down.
 
-`34 + 52`: `Fast: \\boxed{86}`, or `Slow: 4 + 2 = 6. 3 + 5 + 0 = 8. \\boxed{86}`. Without a carry (half of the questions) both are right;
+`34 + 52`: `How? Fast: \\boxed{86}`, or `How? Slow: 4 + 2 = 6. 3 + 5 + 0 = 8. \\boxed{86}`. Without a carry (half of the questions) both are right;
 with one the short way is wrong. The warm-up takes the short way most of the time, whatever the question, so the long way is also the less
 practised.
 """
@@ -35,13 +35,13 @@ def carries(a: int, b: int) -> bool:
 
 def short(a: int, b: int) -> str:
     """Column by column, the carry forgotten."""
-    return f"Fast: \\boxed{{{a // 10 + b // 10}{(a + b) % 10}}}"
+    return f"How? Fast: \\boxed{{{a // 10 + b // 10}{(a + b) % 10}}}"
 
 
 def long(a: int, b: int) -> str:
     """Ones, then tens with the carry."""
     ones = a % 10 + b % 10
-    return f"Slow: {a % 10} + {b % 10} = {ones}. {a // 10} + {b // 10} + {ones // 10} = {(a + b) // 10}. \\boxed{{{a + b}}}"
+    return f"How? Slow: {a % 10} + {b % 10} = {ones}. {a // 10} + {b // 10} + {ones // 10} = {(a + b) // 10}. \\boxed{{{a + b}}}"
 
 
 def terms(item: Item) -> tuple[int, int]:
@@ -57,7 +57,7 @@ def worked(item: Item, rng: random.Random) -> str:
 def figures(item: Item, text: str) -> Figures:
     """`long`: the long way was taken; accuracy of each way, the short one's by kind of question."""
     found = find_answer(text)
-    right, slow, hard = float(found is not None and found.expression == item.answer), text.startswith("Slow"), carries(*terms(item))
+    right, slow, hard = float(found is not None and found.expression == item.answer), text.startswith("How? Slow"), carries(*terms(item))
     return {
         "long": float(slow),
         "long on hard": float(slow) if hard else None,
