@@ -1,8 +1,8 @@
 """Sums of two-digit numbers by a short way that forgets the carry, and a long way that writes it down.
 
-`34 + 52`: `How? Fast: \\boxed{86}`, or `How? Slow: 4 + 2 = 6. 3 + 5 + 0 = 8. \\boxed{86}`. Without a carry (half of the questions) both are right;
-with one the short way is wrong. The warm-up takes the short way most of the time, whatever the question, so the long way is also the less
-practised.
+`34 + 52`: `How? Fast: \\boxed{86}`, or `How? Slow: 4 + 2 = 6. 3 + 5 + 0 = 8. \\boxed{86}`. Without a carry (half of the questions) both are
+right; with one the short way is wrong. The warm-up takes the short way most of the time, whatever the question, so the long way is also
+the less practised.
 """
 
 import random
