@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from tiny_model.examples import examples
-from tiny_model.files import write_questions
+from tiny_model.files import write_questions, write_solutions
 from tiny_model.measure import Answers, measure
 from tiny_model.network import make_network, make_tokenizer
 from tiny_model.recipe import Recipe
@@ -55,7 +55,6 @@ def make(folder: Path, recipe: Recipe) -> Answers:
     """Build, warm up, measure and save into `folder`, replacing what is there. Returns the final measurement."""
     torch.set_num_threads(1)
     logging.disable_progress_bar()
-    write_questions(recipe.task, recipe.data)
     sample = [list(islice(examples(recipe, bare=bare, held_out=set(), stream="tokenizer"), 500)) for bare in (False, True)]
     tokenizer = make_tokenizer([text for part in sample for example in part for text in example], max_context=recipe.max_context)
     held_out = load_questions(held_out_source(recipe.data), recipe.data, tokenizer, max_prompt_tokens=recipe.max_context)
@@ -156,8 +155,9 @@ def main(
         settings = load(manifest)
         folder = out or Path(settings.model.path)
         recipe = Recipe(data=settings.data, seed=seed)
+        write_questions(recipe.task, recipe.data)
+        write_solutions(recipe.task, settings)
         if not force and complete(folder, recipe):
-            write_questions(recipe.task, recipe.data)
             console.print(f"{folder} is up to date")
             return
         make(folder, recipe)

@@ -7,11 +7,12 @@ from itertools import islice, product
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_model.files import split, write_questions
+from tiny_model.files import split, write_questions, write_solutions
 from tiny_model.tasks import TASKS, sparse, two_ways
 
 from ib_lpo.data.config import DataConfig, SourceConfig
 from ib_lpo.errors import UserError
+from ib_lpo.latent.fitting.pairs import steps_of
 from ib_lpo.manifest import load
 from ib_lpo.scoring.answer_text import find_answer
 
@@ -137,3 +138,21 @@ def test_the_manifest_of_a_task_asks_for_it(task, request):
     manifest = load(request.config.rootpath / "configs" / "tasks" / f"{task.name}.yaml")
     assert manifest.data.train.name == task.source and manifest.rollout.max_response_tokens >= task.responses
     assert (manifest.cluster.mode, manifest.rollout.engines, manifest.learner.ranks) == ("local", 1, 1)
+
+
+@pytest.mark.parametrize("task", [task for task in TASKS.values() if task.shown], ids=lambda task: task.name)
+def test_solutions_for_the_latent_are_of_training_questions(task, tmp_path, request):
+    manifest = load(
+        request.config.rootpath / "configs" / "tasks" / f"{task.name}.yaml",
+        [f"data.train.path={tmp_path}/a.jsonl", f"data.held_out.path={tmp_path}/b.jsonl", f"latent_fit.data.path={tmp_path}/c.jsonl"],
+    )
+    path = write_solutions(task, manifest)
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    asked = {item.question: item for item in split(task, manifest.data)["train"]}
+    assert len(rows) == 1024 and all(asked[row["question"]].answer == row["answer"] for row in rows)
+    assert all(len(steps_of(row["solution"])) >= 1 for row in rows), "there is a boundary before a choice"
+    assert len({(row["question"], row["solution"]) for row in rows}) > len(asked), "one question is answered in more than one way"
+
+
+def test_no_solutions_where_the_manifest_asks_for_none():
+    assert write_solutions(TASKS["chain_sum"], load("configs/tasks/sums.yaml")) is None

@@ -1,14 +1,18 @@
-"""The questions of a task without a generator, as .jsonl files: question and answer, one object per line."""
+"""The questions of a task without a generator as .jsonl files, one object per line: question and answer, and for the fit of a latent a
+worked solution."""
 
 import json
+import random
 from itertools import islice
 from pathlib import Path
 
 from ib_lpo.data.config import DataConfig
 from ib_lpo.errors import UserError
+from ib_lpo.manifest import Manifest
 from tiny_model.tasks.base import Item, Task
 
 _SEED = "questions"  # the files are the same for every model
+_SOLUTIONS = 1024
 
 
 def write_questions(task: Task, data: DataConfig) -> list[Path]:
@@ -27,6 +31,19 @@ def write_questions(task: Task, data: DataConfig) -> list[Path]:
         text = "".join(json.dumps({"question": item.question, "answer": item.answer}) + "\n" for item in items)
         _write(paths[part], text)
     return list(paths.values())
+
+
+def write_solutions(task: Task, manifest: Manifest) -> Path | None:
+    """Write worked solutions where `latent_fit.data` looks for them, of the training questions over and over. None: it looks for none."""
+    source = manifest.latent_fit.data
+    if task.shown is None or source is None or source.path is None:
+        return None
+    rng = random.Random(_SEED)
+    items = split(task, manifest.data)["train"]
+    chosen = [items[number % len(items)] for number in range(_SOLUTIONS)]
+    rows = [{"question": item.question, "solution": task.shown(item, rng), "answer": item.answer} for item in chosen]
+    _write(source.path, "".join(json.dumps(row) + "\n" for row in rows))
+    return source.path
 
 
 def split(task: Task, data: DataConfig) -> dict[str, list[Item]]:

@@ -44,3 +44,4 @@ class Task:
     lr: float = 3e-3
     responses: int = 64  # most tokens of a sampled response
     files: Mapping[str, int] | None = None  # questions by file (train, held_out); None: the questions come from a generator
+    shown: Callable[[Item, random.Random], str] | None = None  # a worked solution that a latent is fitted to; None: no such file

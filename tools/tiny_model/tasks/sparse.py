@@ -73,5 +73,6 @@ TASK = Task(
     phases=(Phase(name="choices", most_steps=900, check_every=50, bands={"sound": Band(0.85, 0.99), "accuracy": Band(0.035, 0.085)}),),
     batch=32,
     responses=40,
+    shown=worked,
     files={"train": 512, "held_out": 256},
 )

@@ -54,6 +54,11 @@ def worked(item: Item, rng: random.Random) -> str:
     return (long if rng.random() < LONG_SHARE else short)(*terms(item))
 
 
+def shown(item: Item, rng: random.Random) -> str:
+    """Each way as often as the other."""
+    return rng.choice((short, long))(*terms(item))
+
+
 def figures(item: Item, text: str) -> Figures:
     """`long`: the long way was taken; accuracy of each way, the short one's by kind of question."""
     found = find_answer(text)
@@ -76,5 +81,6 @@ TASK = Task(
     phases=(Phase(name="ways", most_steps=900, check_every=50, bands={"accuracy, long": Band(0.4, 0.75), "accuracy": Band(0.35, 0.56)}),),
     batch=32,
     responses=48,
+    shown=shown,
     files={"train": 512, "held_out": 256},
 )
