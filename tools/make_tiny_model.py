@@ -1,14 +1,17 @@
-"""Make the tiny Qwen3 of a smoke manifest: 0.85 M parameters that work out sums in writing, and err often enough to learn.
+"""Make the tiny Qwen3 of a manifest: 0.85 M parameters that answer the questions of a task in writing, and err often enough to learn.
 
-    python tools/make_tiny_model.py [MANIFEST]    # configs/smoke.yaml when absent
+    python tools/make_tiny_model.py [MANIFEST]    # configs/smoke.yaml when absent; configs/tasks/ has the others
 
-Deterministic for a given manifest, machine and library versions; about 100 seconds of one CPU core. Does nothing when the
-model is there and its recorded settings are the current ones: `tiny_model.json`, written last, marks a complete model.
+The task (tools/tiny_model/tasks/) is the one that data.train.name asks for; where its questions are read from files, they are written too.
+Deterministic for a given manifest, machine and library versions; about 100 seconds of one CPU core. The warm-up stops inside the task's
+band of accuracy on any machine. Does nothing when the model is there and its recorded settings are the current ones: `tiny_model.json`,
+written last, marks a complete model.
 """
 
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -22,9 +25,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from tiny_model.examples import examples
+from tiny_model.files import write_questions, write_solutions
 from tiny_model.measure import Answers, measure
 from tiny_model.network import make_network, make_tokenizer
-from tiny_model.recipe import Phase, Recipe
+from tiny_model.recipe import Recipe
+from tiny_model.tasks.base import Phase
 from tiny_model.warmup import response_loss, warm_up
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from transformers.utils import logging
@@ -36,7 +41,6 @@ from ib_lpo.manifest import load
 from ib_lpo.tree import Question
 
 MARKER = "tiny_model.json"
-GENERATOR = "chain_sum"  # the one generator whose questions tiny_model.arithmetic can work out
 SMOKE = Path(__file__).resolve().parents[1] / "configs" / "smoke.yaml"
 console = Console()
 
@@ -51,7 +55,7 @@ def make(folder: Path, recipe: Recipe) -> Answers:
     """Build, warm up, measure and save into `folder`, replacing what is there. Returns the final measurement."""
     torch.set_num_threads(1)
     logging.disable_progress_bar()
-    sample = [list(islice(examples(recipe, bare=bare, held_out=set(), stream=9), 500)) for bare in (False, True)]
+    sample = [list(islice(examples(recipe, bare=bare, held_out=set(), stream="tokenizer"), 500)) for bare in (False, True)]
     tokenizer = make_tokenizer([text for part in sample for example in part for text in example], max_context=recipe.max_context)
     held_out = load_questions(held_out_source(recipe.data), recipe.data, tokenizer, max_prompt_tokens=recipe.max_context)
     model = make_network(
@@ -67,10 +71,10 @@ def make(folder: Path, recipe: Recipe) -> Answers:
         TextColumn("{task.description:<12}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn(),
         console=console,
     ) as progress:  # fmt: skip
-        warm_up(model, tokenizer, recipe, held_out, _reporter(progress, recipe))
+        figures = warm_up(model, tokenizer, recipe, {question.text for question in held_out}, _reporter(progress, recipe))
     after = _state(model, tokenizer, recipe, held_out, 4)
-    _print(before, after)
-    _save(folder, model, tokenizer, recipe, after[1])
+    _print(before, after, figures)
+    _save(folder, model, tokenizer, recipe, after[1], figures)
     return after[1]
 
 
@@ -84,24 +88,25 @@ def _state(
 ) -> tuple[float, Answers]:
     """Loss on 64 fresh examples in nats per token, and answers to the held-out questions."""
     with torch.no_grad():
-        loss = response_loss(model, tokenizer, list(islice(examples(recipe, bare=False, held_out=set(), stream=8), 64)))
+        loss = response_loss(model, tokenizer, list(islice(examples(recipe, bare=False, held_out=set(), stream="loss"), 64)))
     prompts = [recipe.data.template.format(q=question.text) for question in held_out]
-    return float(loss), measure(model, tokenizer, prompts, [question.answer for question in held_out], samples=samples)
+    golds = [question.answer for question in held_out]
+    return float(loss), measure(model, tokenizer, prompts, golds, samples=samples, most_tokens=recipe.task.responses)
 
 
 def _reporter(progress: Progress, recipe: Recipe):
-    tasks = {phase.name: progress.add_task(phase.name, total=phase.most_steps, note="") for phase in recipe.phases}
-    accuracy = {phase.name: "" for phase in recipe.phases}
+    tasks = {phase.name: progress.add_task(phase.name, total=phase.most_steps, note="") for phase in recipe.stages}
+    latest = {phase.name: "" for phase in recipe.stages}
 
-    def report(phase: Phase, step: int, loss: float, check: Answers | None) -> None:
-        if check is not None:
-            accuracy[phase.name] = f", accuracy {check.accuracy:.2f} (stops at {phase.target:.2f})"
-        progress.update(tasks[phase.name], completed=step, note=f"loss {loss:.2f}{accuracy[phase.name]}")
+    def report(phase: Phase, step: int, loss: float, figures: Mapping[str, float] | None) -> None:
+        if figures is not None:
+            latest[phase.name] = "".join(f", {name} {figures[name]:.2f} (wanted: {band})" for name, band in phase.bands.items())
+        progress.update(tasks[phase.name], completed=step, note=f"loss {loss:.2f}{latest[phase.name]}")
 
     return report
 
 
-def _print(before: tuple[float, Answers], after: tuple[float, Answers]) -> None:
+def _print(before: tuple[float, Answers], after: tuple[float, Answers], figures: Mapping[str, float]) -> None:
     table = Table("", "before", "after", title="held-out questions, sampled at T=1")
     table.add_row("loss, nats/token", *(f"{loss:.3f}" for loss, _ in (before, after)))
     rows = {
@@ -114,17 +119,26 @@ def _print(before: tuple[float, Answers], after: tuple[float, Answers]) -> None:
     for name, show in rows.items():
         table.add_row(name, *(show(answers) for _, answers in (before, after)))
     console.print(table)
-    for text in after[1].examples:
+    console.print("At the last check: " + ", ".join(f"{name} {value:.3f}" for name, value in figures.items()))
+    for text in after[1].texts[:: max(1, len(after[1].texts) // 6)]:
         console.print(f"  {text}", markup=False, highlight=False)
 
 
-def _save(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, recipe: Recipe, after: Answers) -> None:
+def _save(
+    folder: Path,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    recipe: Recipe,
+    after: Answers,
+    figures: Mapping[str, float],
+) -> None:
     """Written beside the folder and renamed, the marker last, so that a half-written model is never taken for one."""
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     model.save_pretrained(partial)
     tokenizer.save_pretrained(partial)
-    (partial / MARKER).write_text(json.dumps({"digest": recipe.digest, "accuracy": after.accuracy, "entropy": after.entropy}, indent=2))
+    found = {"accuracy": after.accuracy, "entropy": after.entropy, "task": recipe.task.name, "at the last check": dict(figures)}
+    (partial / MARKER).write_text(json.dumps({"digest": recipe.digest} | found, indent=2))
     if folder.exists():
         shutil.rmtree(folder)
     partial.rename(folder)
@@ -139,10 +153,10 @@ def main(
     """Make the tiny model of MANIFEST, unless it is there already."""
     try:
         settings = load(manifest)
-        if settings.data.train.kind != "reasoning_gym" or settings.data.train.name != GENERATOR:
-            raise UserError(f"{manifest}: data.train is not reasoning_gym {GENERATOR}, the one task a tiny model can be made for")
         folder = out or Path(settings.model.path)
         recipe = Recipe(data=settings.data, seed=seed)
+        write_questions(recipe.task, recipe.data)
+        write_solutions(recipe.task, settings)
         if not force and complete(folder, recipe):
             console.print(f"{folder} is up to date")
             return
