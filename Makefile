@@ -28,10 +28,11 @@ TINY := .cache/models/tiny-qwen3
 SMOLLM2 := .cache/models/smollm2-135m-instruct
 LATENT := configs/smollm2-135m-gsm8k.yaml
 STUDY := configs/studies/short.yaml
+STUDY ?= configs/studies/sums.yaml
 STUDIES := arithmetic-i2b arithmetic-grpo gsm8k-i2b gsm8k-grpo
 OTHERS := latent_fit.steps=40 latent_fit.beta_cycles=1 latent_fit.min_use=-100 latent_fit.min_active_units=0
 
-.PHONY: help setup smoke test lint format bench bench-rollout bench-learner bench-verifier bench-weights chaos simulate study study-short study-estimators study-latent study-runs study-questions smollm2 doctor pins clean
+.PHONY: help setup smoke test lint format bench bench-rollout bench-learner bench-verifier bench-weights chaos simulate study study-models study-short study-estimators study-latent study-runs study-questions smollm2 doctor pins clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -42,6 +43,7 @@ setup:  ## create or update .venv for this machine
 smoke: $(ENV)  ## set up, make a tiny model and train it end to end, on the CPU or on one GPU
 	$(PYTHON) tools/make_tiny_model.py --out $(TINY) --seed 0
 	$(PYTHON) -m ib_lpo train $(SMOKE) cluster.device=$(DEVICE) --fresh
+	$(PYTHON) tools/beside_study.py runs/smoke$(if $(filter cuda,$(DEVICE)),-gpu) studies/sums --variants grpo,pivot-resampled,untrained-z
 
 test: $(ENV)  ## every test; the browser tests need a Chromium, which is installed where that is possible
 	$(PYTHON) tools/setup_browser.py
@@ -75,11 +77,13 @@ chaos: $(ENV)  ## kill every kind of process at random moments of real runs, and
 simulate: $(ENV)  ## the real driver on 256 simulated engines: idle time, lost work, cost per trajectory; about an hour
 	$(PYTHON) tools/simulate.py
 
-study: $(ENV)  ## run a study: make study STUDY=configs/studies/short.yaml; a killed one goes on
+study-models: $(ENV)  ## make the tiny models of configs/studies/ for three seeds; about 5 minutes of one core
+	for seed in 0 1 2; do $(PYTHON) tools/make_tiny_model.py configs/tasks/sums.yaml --out .cache/models/tasks/sums-$$seed --seed $$seed || exit; done
+
+study: study-models  ## run a study: make study STUDY=configs/studies/sums.yaml; a killed one goes on
 	$(PYTHON) -m ib_lpo study $(STUDY)
 
-study-short: $(ENV)  ## make three tiny models and compare two variants on them at equal generated tokens; about 20 minutes of two cores
-	for seed in 0 1 2; do $(PYTHON) tools/make_tiny_model.py --out $(TINY)-m$$seed --seed $$seed || exit; done
+study-short: study-models  ## compare forks with GRPO on three tiny models at equal generated tokens; about 20 minutes of two cores
 	$(PYTHON) -m ib_lpo study configs/studies/short.yaml
 
 study-estimators: $(ENV)  ## compare the estimators of S_IB on four written solutions and on sampled ones of GSM8K

@@ -162,8 +162,9 @@ def _of_latents(m: "Manifest") -> list[Requirement]:
         ),
         (
             latent.kind != "normal" or latent.untrained or latent.weights is not None,
-            "latent.kind=normal: z acts through random, untrained maps and is mere noise; fit a latent (`ib-lpo latent fit MANIFEST`) and "
-            "set latent.kind=cvae and latent.weights to it, or latent.kind=none, or latent.untrained=true for a control",
+            "latent.kind=normal: z acts through random, untrained maps and is mere noise; set latent.kind=cvae and "
+            f"latent.weights=runs/{m.name}-latent and fit it (`ib-lpo latent fit MANIFEST`), or latent.kind=none, or latent.untrained=true "
+            "for a control",
         ),
         (
             latent.kind != "normal" or latent.weights is None,

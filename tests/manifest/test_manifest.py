@@ -94,7 +94,10 @@ def test_overrides_are_yaml_values(tmp_path):
             "latent={kind: normal, untrained: true, injection: input, psa: {layer_gates: [1, 2]}}",
             r"^latent\.psa\.layer_gates=\[1\.0, 2\.0\]: latent\.injection=input .* null",
         ),
-        ("latent.kind=normal", r"^latent\.kind=normal: .* random, untrained maps .*`ib-lpo latent fit MANIFEST`.* latent\.untrained=true"),
+        (
+            "latent.kind=normal",
+            r"^latent\.kind=normal: .* random, untrained maps .* latent\.weights=runs/m-latent and fit it .* latent\.untrained=true",
+        ),
         ("latent={kind: normal, weights: fitted}", r"^latent\.weights='fitted': trained maps expect .* set latent\.kind=cvae, or latent\."),
         ("latent={kind: normal, weights: w, offpolicy: condition}", r"^latent\.weights='w': trained maps expect"),
         ("cluster.mode=local", r"ib\.replicas=1; set them to 1"),
