@@ -45,7 +45,7 @@ def test_what_changes_a_run_changes_its_digest_and_is_named(values, told):
 def test_two_latents_differ_by_their_kind_and_not_by_where_they_lie():
     fitted = [settings(latent={"kind": "cvae", "weights": path}) for path in ("one", "two")]
     assert fitted[0] == fitted[1]
-    assert changes(settings(), fitted[0]) == ['latent.kind: was "normal", is now "cvae"']
+    assert changes(settings(), fitted[0]) == ['latent.kind: was "none", is now "cvae"']
 
 
 def test_a_key_that_a_result_does_not_know_yet_counts_when_it_is_set():

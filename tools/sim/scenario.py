@@ -79,6 +79,7 @@ class Outcome:
 class Record:
     """Stands for the run directory: keeps what each step trained on, and a checkpoint of every CHECKPOINT steps."""
 
+    steps: int  # of the run
     draws: Draws = field(default_factory=Draws)
     past_forks: PastForks = field(default_factory=PastForks)
     done: int = 0
@@ -87,6 +88,16 @@ class Record:
     ids: list[list[str]] = field(default_factory=list)
     losses: int = 0
     saved: tuple[int, str] = (0, json.dumps(Draws().state()))
+
+    @property
+    def over(self) -> bool:
+        return self.done == self.steps
+
+    def ends_with(self, step: int, metrics: Metrics) -> bool:
+        return step == self.steps
+
+    def tokens_total(self, metrics: Metrics) -> Metrics:
+        return {}
 
     def phase(self, name: str) -> Any:
         return nullcontext()
@@ -176,7 +187,7 @@ def simulate(scenario: Scenario) -> Outcome:
             fleet.at(rng.exponential(scenario.learner_life_s), worker.kill)
         return worker
 
-    record = Record()
+    record = Record(scenario.steps)
     parts = _parts(manifest, loop, fleet, make, make_learner, scenario)
     gc.collect()
     train_to_the_end(record, parts)
