@@ -1,9 +1,9 @@
 """Two choices, of which the question says which are right; a model that knows the steps but not the choices is right one time in sixteen.
 
 `k t 4135` is answered by adding a number to every digit and then putting the digits in another order:
-`k? Add 1, 5246. t? Keep, \\boxed{5246}`. The first letter decides the number, the second the order, by tables that the warm-up never shows:
+`Go. k One, 5246. t Keep, \\boxed{5246}`. The first letter decides the number, the second the order, by tables that the warm-up never shows:
 its solutions draw both at random and carry them out correctly. So nearly all errors are made at two tokens, and no two pairs of choices
-give the same answer. Each letter is repeated before its choice, so that what has to be learnt is which choice it means, not where to look.
+give the same answer. Each letter stands right before its choice, so that what has to be learnt is which choice it means, not where to look.
 """
 
 import random
@@ -15,9 +15,10 @@ from tiny_model.band import Band
 from tiny_model.tasks.base import Figures, Item, Phase, Task
 
 ADDENDS = {letter: 1 + place % 4 for place, letter in enumerate("kbhfdmcg")}  # by first letter; 1 to 4 added to 1 to 5 stays one digit
+WORDS = ("One", "Two", "Three", "Four")
 ORDERS = {"Keep": (0, 1, 2, 3), "Turn": (3, 2, 1, 0), "Swap": (1, 0, 3, 2), "Roll": (1, 2, 3, 0)}
 MOVES = dict(zip("tpxrvsnz", [*ORDERS, *ORDERS], strict=True))  # by second letter
-_STEPS = re.compile(r"(\w)\? Add (\d), (\d{4})\. (\w)\? (\w+), \\boxed\{(\d{4})\}")
+_STEPS = re.compile(r"Go\. \w (\w+), \d{4}\. \w (\w+), \\boxed\{\d{4}\}")
 
 
 def items(data: DataConfig, seed: str) -> Iterator[Item]:
@@ -43,7 +44,7 @@ def carried_out(question: str, addend: int, move: str) -> str:
     """The solution by these two choices."""
     first, second, digits = question.split(" ")
     total = added(digits, addend)
-    return f"{first}? Add {addend}, {total}. {second}? {move}, \\boxed{{{ordered(total, move)}}}"
+    return f"Go. {first} {WORDS[addend - 1]}, {total}. {second} {move}, \\boxed{{{ordered(total, move)}}}"
 
 
 def worked(item: Item, rng: random.Random) -> str:
@@ -54,13 +55,14 @@ def worked(item: Item, rng: random.Random) -> str:
 def figures(item: Item, text: str) -> Figures:
     """`sound`: what was chosen was carried out correctly. `first`, `second`: the choice was right."""
     found = _STEPS.search(text)
-    if found is None or found[5] not in ORDERS:
+    if found is None or found[1] not in WORDS or found[2] not in ORDERS:
         return {"sound": 0.0, "first": 0.0, "second": 0.0}
     first, second, _ = item.question.split(" ")
+    addend = WORDS.index(found[1]) + 1
     return {
-        "sound": float(found[0] == carried_out(item.question, int(found[2]), found[5])),
-        "first": float(int(found[2]) == ADDENDS[first]),
-        "second": float(found[5] == MOVES[second]),
+        "sound": float(found[0] == carried_out(item.question, addend, found[2])),
+        "first": float(addend == ADDENDS[first]),
+        "second": float(found[2] == MOVES[second]),
     }
 
 
