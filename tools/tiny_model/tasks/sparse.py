@@ -1,9 +1,9 @@
-"""Two choices, of which the question says which are right; a model that knows the steps but not the choices is right one time in sixteen.
+"""Two choices, of which the question says which are right; a model that knows the steps and has wrong habits is right one time in sixteen.
 
-`k t 4135` is answered by adding a number to every digit and then putting the digits in another order:
-`Go. k One, 5246. t Keep, \\boxed{5246}`. The first letter decides the number, the second the order, by tables that the warm-up never shows:
-its solutions draw both at random and carry them out correctly. So nearly all errors are made at two tokens, and no two pairs of choices
-give the same answer. Each letter stands right before its choice, so that what has to be learnt is which choice it means, not where to look.
+`k t 4135` is answered by adding a number to every digit and then putting the digits in another order: `Go. k One, 5246. t Keep,
+\\boxed{5246}`. The first letter decides the number, the second the order. In the warm-up's solutions every letter has a habit, a wrong choice
+that is made half of the time; the right choice is made a quarter of the time. Both are carried out correctly. So nearly all errors are made
+at two tokens, and no two pairs of choices give the same answer.
 """
 
 import random
@@ -18,6 +18,7 @@ ADDENDS = {letter: 1 + place % 4 for place, letter in enumerate("kbhfdmcg")}  # 
 WORDS = ("One", "Two", "Three", "Four")
 ORDERS = {"Keep": (0, 1, 2, 3), "Turn": (3, 2, 1, 0), "Swap": (1, 0, 3, 2), "Roll": (1, 2, 3, 0)}
 MOVES = dict(zip("tpxrvsnz", [*ORDERS, *ORDERS], strict=True))  # by second letter
+_RIGHT, _HABIT, _OTHER = 0.25, 0.5, 0.125
 _STEPS = re.compile(r"Go\. \w (\w+), \d{4}\. \w (\w+), \\boxed\{\d{4}\}")
 
 
@@ -48,8 +49,18 @@ def carried_out(question: str, addend: int, move: str) -> str:
 
 
 def worked(item: Item, rng: random.Random) -> str:
-    """Whatever the letters say, one of the sixteen pairs of choices."""
-    return carried_out(item.question, rng.randint(1, 4), rng.choice(list(ORDERS)))
+    """One of the sixteen pairs of choices, carried out correctly."""
+    first, second, _ = item.question.split(" ")
+    addend = rng.choices((1, 2, 3, 4), habits(list(ADDENDS).index(first)))[0]
+    return carried_out(item.question, addend, rng.choices(list(ORDERS), habits(list(MOVES).index(second)))[0])
+
+
+def habits(place: int) -> list[float]:
+    """Shares of the four choices for the letter at `place` of its table: number place % 4 is right, and every letter has its own habit."""
+    shares = [_OTHER] * 4
+    shares[place % 4] = _RIGHT
+    shares[(place + 1 + place // 4) % 4] = _HABIT
+    return shares
 
 
 def figures(item: Item, text: str) -> Figures:
