@@ -1,9 +1,9 @@
 """Two choices, of which the question says which are right; a model that knows the steps and has wrong habits is right one time in sixteen.
 
 `k t 4135` is answered by adding a number to every digit and then putting the digits in another order: `Go. k One, 5246. t Keep,
-\\boxed{5246}`. The first letter decides the number, the second the order. In the warm-up's solutions every letter has a habit, a wrong choice
-that is made half of the time; the right choice is made a quarter of the time. Both are carried out correctly. So nearly all errors are made
-at two tokens, and no two pairs of choices give the same answer.
+\\boxed{5246}`. The first letter decides the number, the second the order. In the warm-up's solutions every letter has a habit, a wrong
+choice that is made half of the time; the right choice is made a quarter of the time. Both are carried out correctly. So nearly all errors
+are made at two tokens, and no two pairs of choices give the same answer.
 """
 
 import random
