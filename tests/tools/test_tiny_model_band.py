@@ -59,7 +59,14 @@ def test_every_band_has_to_be_met():
     found = reach(trainee, BAND | {"sound": Band(0.85, 0.99)}, most_steps=500, check_every=10)
     assert 0.85 <= found["sound"] <= 0.99
     with pytest.raises(BandError, match="sound"):
-        reach(Curve(accuracy=lambda at: at / 100, sound=lambda at: 0.1), BAND | {"sound": Band(0.85)}, most_steps=500, check_every=10)
+        reach(Curve(accuracy=lambda at: 0.35, sound=lambda at: 0.1), BAND | {"sound": Band(0.85)}, most_steps=500, check_every=10)
+
+
+def test_a_figure_above_its_band_waits_for_those_below_theirs():
+    """It may come down while they rise; going back would not help."""
+    trainee = Curve(share=lambda at: max(0.1, 0.5 - at / 200), sound=lambda at: at / 100)
+    found = reach(trainee, {"share": Band(0.05, 0.2), "sound": Band(0.7, 0.99)}, most_steps=500, check_every=10)
+    assert found["share"] <= 0.2 and found["sound"] >= 0.7
 
 
 def test_a_band_without_an_upper_end_takes_small_checks_and_never_goes_back():

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_model.files import split, write_questions, write_solutions
 from tiny_model.tasks import TASKS, sparse, two_ways
+from tiny_model.tasks.base import Item
 
 from ib_lpo.data.config import DataConfig, SourceConfig
 from ib_lpo.errors import UserError
@@ -65,16 +66,19 @@ def test_sparse_has_one_right_pair_of_choices_in_sixteen(seed):
     for text in found.values():
         figures = sparse.figures(item, text)
         assert figures["sound"] == 1.0 and (figures["first"] and figures["second"]) == (text in right)
-    assert sparse.figures(item, right[0].replace("Add", "Odd"))["sound"] == 0.0
+    assert sparse.figures(item, right[0].replace("Go", "No"))["sound"] == 0.0
 
 
-def test_sparse_solutions_say_nothing_of_the_letters():
-    """Each of the sixteen pairs as often as the others, whatever the question."""
-    (item,) = items(sparse.TASK, count=1)
-    rng = random.Random(0)
-    texts = [sparse.worked(item, rng) for _ in range(3200)]
-    counts = [texts.count(text) for text in set(texts)]
-    assert len(counts) == 16 and min(counts) > 140 and max(counts) < 260  # 200 +- 13.7
+def test_sparse_solutions_are_right_one_time_in_sixteen_and_wrong_by_habit_one_time_in_four():
+    """For every pair of letters; each of the sixteen pairs of choices is made."""
+    for first, second in product(sparse.ADDENDS, sparse.MOVES):
+        rng = random.Random(0)
+        item = Item(f"{first} {second} 1234", by_hand(first, second, "1234"), "")
+        texts = [sparse.worked(item, rng) for _ in range(1600)]
+        counts = sorted(texts.count(text) for text in set(texts))
+        right = sum(boxed(text) == item.answer for text in texts)
+        assert len(counts) == 16 and 60 < right < 140  # 100 +- 9.7
+        assert 330 < counts[-1] < 470 and counts[-2] < 270  # 400 +- 17 and 200 +- 13
 
 
 def test_a_slip_is_not_sound():

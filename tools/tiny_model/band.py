@@ -58,8 +58,8 @@ def reach(
 ) -> Mapping[str, float]:
     """Train until every figure lies in its band, and return the figures of that check.
 
-    One band without an upper end is settled by the small check. Raises BandError after `most_steps`, after too many jumps over the bands,
-    or when one figure is above its band while another is below.
+    Bands without an upper end are settled by the small check. A figure above its band counts once none is below its own. Raises
+    BandError after `most_steps`, or after too many jumps over the bands.
     """
     bounded = any(band.high < 1 for band in bands.values())
     rate, interval, jumps, done = 1.0, check_every, 0, 0
@@ -69,20 +69,21 @@ def reach(
         done += interval
         figures = trainee.check(fine=False)
         report(figures)
-        if bounded and not _low(figures, bands, _MARGIN):
+        near = bounded and not _low(figures, bands, _MARGIN)
+        if near:
             figures = trainee.check(fine=True)
             report(figures)
             interval = min(interval, max(1, check_every // 4))
-        if _high(figures, bands):
+        if _low(figures, bands):
+            below = trainee.state() if bounded else below
+        elif not _high(figures, bands):
+            return figures
+        else:
             jumps += 1
             if jumps > _RETREATS:
                 break
             trainee.restore(below)
             rate, interval = rate / 2, max(1, interval // 2)
-        elif not _low(figures, bands):
-            return figures
-        else:
-            below = trainee.state() if bounded else below
     raise BandError(_message(figures, bands, done, jumps))
 
 

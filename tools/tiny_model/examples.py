@@ -8,8 +8,6 @@ from typing import NamedTuple
 from tiny_model.recipe import Recipe
 from tiny_model.tasks.base import Item
 
-_WINDOW = 16  # batches sorted by length together, so that little is padded
-
 
 class Example(NamedTuple):
     """One supervised pair."""
@@ -42,10 +40,10 @@ def prompt_of(recipe: Recipe, item: Item, *, bare: bool) -> str:
     return item.bare if bare else recipe.data.template.format(q=item.question)
 
 
-def batches(source: Iterator[Example], size: int, rng: random.Random) -> Iterator[list[Example]]:
-    """Endless batches of examples of like length, in random order."""
+def batches(source: Iterator[Example], size: int, rng: random.Random, *, window: int = 16) -> Iterator[list[Example]]:
+    """Endless batches in random order, those of `window` batches sorted by length."""
     while True:
-        window = sorted(islice(source, size * _WINDOW), key=lambda e: len(e.prompt) + len(e.response))
-        starts = list(range(0, len(window), size))
+        ordered = sorted(islice(source, size * window), key=lambda e: len(e.prompt) + len(e.response))
+        starts = list(range(0, len(ordered), size))
         rng.shuffle(starts)
-        yield from (window[start : start + size] for start in starts)
+        yield from (ordered[start : start + size] for start in starts)

@@ -48,7 +48,8 @@ class _Learner:
     def begin(self, phase: Phase, apart: set[str], report: Report) -> None:
         source = examples(self._recipe, bare=phase.bare, held_out=apart, stream=phase.name)
         self._phase, self._report, self._done, self._loss = phase, report, 0, 0.0
-        self._supply = batches(source, self._recipe.task.batch, random.Random(self._recipe.seed))
+        task = self._recipe.task
+        self._supply = batches(source, task.batch, random.Random(self._recipe.seed), window=task.window)
 
     def train(self, steps: int, rate: float) -> None:
         for _ in range(steps):

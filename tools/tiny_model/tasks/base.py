@@ -41,6 +41,7 @@ class Task:
     figures: Callable[[Item, str], Figures] = lambda item, text: {}  # of one response, beside its accuracy
     phases: tuple[Phase, ...]
     batch: int = 16  # sequences per supervised step
+    window: int = 16  # batches sorted by length together, so that little is padded; 1 where length goes with what is chosen
     lr: float = 3e-3
     responses: int = 64  # most tokens of a sampled response
     files: Mapping[str, int] | None = None  # questions by file (train, held_out); None: the questions come from a generator

@@ -78,8 +78,16 @@ TASK = Task(
     items=items,
     solution=worked,
     figures=figures,
-    phases=(Phase(name="ways", most_steps=900, check_every=50, bands={"accuracy, long": Band(0.4, 0.75), "accuracy": Band(0.35, 0.56)}),),
+    phases=(
+        Phase(
+            name="ways",
+            most_steps=900,
+            check_every=50,
+            bands={"accuracy, long": Band(0.4, 0.75), "long": Band(0.09, 0.16), "accuracy": Band(0.42, 0.58)},
+        ),
+    ),
     batch=32,
+    window=1,
     responses=48,
     shown=shown,
     files={"train": 512, "held_out": 256},
