@@ -27,7 +27,6 @@ SMOKE := configs/smoke$(if $(filter cuda,$(DEVICE)),-gpu).yaml
 TINY := .cache/models/tiny-qwen3
 SMOLLM2 := .cache/models/smollm2-135m-instruct
 LATENT := configs/smollm2-135m-gsm8k.yaml
-STUDY := configs/studies/short.yaml
 STUDY ?= configs/studies/sums.yaml
 STUDIES := arithmetic-i2b arithmetic-grpo gsm8k-i2b gsm8k-grpo
 OTHERS := latent_fit.steps=40 latent_fit.beta_cycles=1 latent_fit.min_use=-100 latent_fit.min_active_units=0

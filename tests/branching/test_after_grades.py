@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 
+from ib_lpo.branching.scheduler import PlainSampling
 from ib_lpo.fleet.base import WorkerDied
 from ib_lpo.scoring.grades import CORRECT, WRONG, Cause, unverifiable
 from ib_lpo.weights.parcel import NeverArrived, TransferError
@@ -193,5 +194,6 @@ def test_a_scorer_that_never_can_is_an_error_and_so_is_a_sender_that_is_gone():
 def test_plain_samples_are_not_graded_and_wait_for_nothing():
     made = rig(BOTH)
     made.publish(0)
-    trees = made.scheduler.sample(0, questions(3))
-    assert len(ids(trees)) == 3 * made.manifest.held_out.samples and made.verifier.calls == 0
+    how = PlainSampling(purpose="held_out", samples=2, temperature=1.0, max_response_tokens=100)
+    trees = made.scheduler.sample(0, questions(3), how)
+    assert len(ids(trees)) == 3 * how.samples and made.verifier.calls == 0

@@ -70,7 +70,7 @@ def test_a_rank_holds_the_heads_of_which_vllm_gives_it_the_keys(monkeypatch, wor
 
 @pytest.mark.parametrize("world", [1, 2, 4])
 def test_the_table_of_a_rank_holds_its_heads_of_k_and_v_and_the_whole_modulation(world):
-    config, latent = policy("qwen3").config, LatentConfig(dim=16)
+    config, latent = policy("qwen3").config, LatentConfig(kind="normal", dim=16)
     spec = PluginSpec.of(config, latent.model_copy(update={"psa": latent.psa.model_copy(update={"layers": (0, 2)})}))
     maps = LatentMaps(spec.maps)
     maps.reset(std=0.5, seed=0)
@@ -87,7 +87,7 @@ def test_the_table_of_a_rank_holds_its_heads_of_k_and_v_and_the_whole_modulation
 
 
 def test_an_iteration_has_slots_exactly_when_it_computes_one():
-    spec = PluginSpec.of(policy("qwen3").config, LatentConfig(dim=16, psa={"layers": 1, "k_slots": 3}))
+    spec = PluginSpec.of(policy("qwen3").config, LatentConfig(kind="normal", dim=16, psa={"layers": 1, "k_slots": 3}))
     rows = LatentRows(
         spec, LatentMaps(spec.maps), heads=slice(0, 2), capacity=3, max_tokens=4, device=torch.device("cpu"), dtype=torch.float32
     )
