@@ -134,7 +134,8 @@ def read_layers(layers: Sequence[Path | str]) -> dict[str, Any]:
 
 
 def load_recorded(path: Path) -> Manifest:
-    """The manifest that a run wrote, of an earlier version too: `latent.kind: normal` needed no `latent.untrained` once.
+    """The manifest that a run wrote, of an earlier version too: `latent.kind: normal` needed no `latent.untrained` once, and
+    `branching.pivot` was `branching.include_pivot`.
 
     Raises ManifestError.
     """
@@ -142,6 +143,9 @@ def load_recorded(path: Path) -> Manifest:
     latent = values.get("latent")
     if isinstance(latent, dict) and latent.get("kind") == "normal":
         latent.setdefault("untrained", True)
+    branching = values.get("branching")
+    if isinstance(branching, dict) and "include_pivot" in branching:
+        branching["pivot"] = "keep" if branching.pop("include_pivot") else "resample"
     return validate(values)
 
 

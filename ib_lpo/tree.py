@@ -180,6 +180,7 @@ class RolloutTree:
     unforked: int = 0  # roots without an eligible fork position
     unforked_branches: int = 0  # branches that had budget to fork again, but no eligible position
     missing_forks: int = 0  # forks for which there was budget, but no eligible position any more; of all trajectories
+    missing_pivots: int = 0  # branches of forks that had no further token to begin with (`pivot: distinct`)
 
     @property
     def roots(self) -> list[Trajectory]:

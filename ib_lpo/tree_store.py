@@ -69,7 +69,7 @@ _TRAJECTORY = {
     "advantage": pa.float64(),
     "segments": pa.list_(pa.struct(_SEGMENT.items())),
 }
-_COUNTS = ("unforked", "unforked_branches", "missing_forks")  # of the tree
+_COUNTS = ("unforked", "unforked_branches", "missing_forks", "missing_pivots")  # of the tree
 _SCHEMA = pa.schema(
     {
         "step": pa.int64(),
@@ -81,7 +81,11 @@ _SCHEMA = pa.schema(
     }
 )
 _ARRAYS = {"latent": np.float32, "prefix_ids": np.int32, "token_ids": np.int32, "logprobs": np.float32, "entropies": np.float32}
-_ADDED = {"weight": 1.0, "segments": ()}  # columns that files of earlier versions lack, and what their trajectories had
+_ADDED = {
+    "weight": 1.0,
+    "segments": (),
+    "missing_pivots": 0,
+}  # columns that earlier files lack, and what they mean
 _ENUMS = {"status": Status, "verdict": Verdict, "label": Label}
 _RECORDS = {"fork": Fork, "ib": IbScore}
 _LISTS = {

@@ -57,4 +57,4 @@ def in_order(forks: list[Fork]) -> list[Fork]:
 
 
 def _fork(position: int, entropy: float, candidates: int, config: BranchingConfig) -> Fork:
-    return Fork(position=position, entropy=entropy, candidates=candidates, prefix_length=position + config.include_pivot)
+    return Fork(position=position, entropy=entropy, candidates=candidates, prefix_length=position + (config.pivot == "keep"))

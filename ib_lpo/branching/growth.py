@@ -3,6 +3,7 @@
     roots ──on_generation──► forks? ──Sprouts──► on_latents ──► branches ──on_generation──► forks? … ──► done
       │                       └─ no candidate: counted, not forked
       └─ with `after_grades`: all ended ──► ready ──on_outcomes──► forks? …
+    with `pivot: distinct`: on_latents ──► first pivot ──on_generation──► its branch, and the next pivot …
 
 Events come in, requests come out, each with the number of its question. Invariants: a branch is requested as soon as
 its fork's latents are there, whatever other trajectories do; every seed is a function of (run seed, step, purpose,
@@ -24,6 +25,7 @@ from ib_lpo.branching.budget import divide, forks_within
 from ib_lpo.branching.config import BranchingConfig
 from ib_lpo.branching.fork import draw_forks, in_order
 from ib_lpo.branching.openness import PastForks, Profile, openness_along
+from ib_lpo.branching.pivots import PivotDraw, joined
 from ib_lpo.rollout.request import Generation, GenerationRequest
 from ib_lpo.tree import Fork, Question, RolloutTree, Status, Trajectory, natural_order
 
@@ -68,6 +70,15 @@ class _Expected:
     fork: Fork | None = None
     latent: np.ndarray | None = None
     prefix_ids: np.ndarray = field(default_factory=lambda: np.empty(0, np.int32))  # response tokens shared with the parent
+    pivot: Generation | None = None  # its first token, where that was drawn by a request of its own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Next:
+    """What follows from an event of a question."""
+
+    sprouts: list[Sprout] = field(default_factory=list)
+    requests: list[GenerationRequest] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +92,7 @@ class _Waiting:
     prefix_ids: np.ndarray  # int32, response tokens shared with the parent
     first: int  # number of the first branch
     quotas: list[int]
+    pivots: PivotDraw | None  # with `pivot: distinct`
 
 
 class Growth:
@@ -94,6 +106,7 @@ class Growth:
         self._trees = [RolloutTree(question=question) for question in self._questions]
         self._expected: dict[str, _Expected] = {}
         self._waiting: dict[str, _Waiting] = {}
+        self._drawing: dict[str, _Waiting] = {}  # forks whose next pivot is being drawn, by the id of its request
         self._open = Counter[int]()  # trajectories, sprouts and outcomes that a question still waits for
         self._ended: dict[str, tuple[Trajectory, _Expected]] = {}  # roots that wait for all outcomes
         self.allocation: Allocation | None = None  # under `allocate: by_outcome`, once the outcomes are there
@@ -107,13 +120,18 @@ class Growth:
             for number, question in enumerate(self._questions)
         ]
 
-    def on_generation(self, generation: Generation, engine: int) -> list[Sprout]:
-        """Take a trajectory that `engine` finished; one that forks gives a Sprout per fork, a root with `after_grades`
-        not yet. Raises KeyError for an id that is not expected, StaleTokens for tokens of an older policy than the plan
-        allows."""
+    def on_generation(self, generation: Generation, engine: int) -> Next:
+        """Take what `engine` finished. A trajectory that forks gives a Sprout per fork, a root with `after_grades` not
+        yet; a pivot gives the request of its branch and that of the next pivot. Raises KeyError for an id that is not
+        expected, StaleTokens for tokens of an older policy than the plan allows."""
+        if generation.id in self._drawing:
+            return self._on_pivot(generation, engine)
         expected = self._expected.pop(generation.id)
-        trajectory = _trajectory(generation, expected, engine, self._plan.oldest)
         self._open[expected.question] -= 1
+        return Next(sprouts=self._on_trajectory(generation, expected, engine))
+
+    def _on_trajectory(self, generation: Generation, expected: _Expected, engine: int) -> list[Sprout]:
+        trajectory = _trajectory(generation, expected, engine, self._plan.oldest)
         self._trees[expected.question].trajectories.append(trajectory)
         if trajectory.parent is None and self._plan.branching.after_grades:
             self._ended[trajectory.id] = trajectory, expected
@@ -140,7 +158,7 @@ class Growth:
         branching, groups = self._plan.branching, [tree.roots for tree in self.roots()]
 
         def draw(root: Trajectory, most: int, share: float) -> list[Fork]:
-            openness = openness_along(root, profiles.get(root.id), past, include_pivot=branching.include_pivot)
+            openness = openness_along(root, profiles.get(root.id), past, keep_pivot=branching.pivot == "keep")
             return self._draw(root, most, openness=openness, share=share)
 
         if branching.allocate == "by_outcome":
@@ -154,21 +172,49 @@ class Growth:
         return sprouts
 
     def on_latents(self, sprout: str, latents: Sequence[np.ndarray | None]) -> list[GenerationRequest]:
-        """The branch requests of the sprout with this id, one per latent (None: without z)."""
+        """The branch requests of the sprout with this id, one per latent (None: without z); with `pivot: distinct` that
+        of its first pivot."""
         waiting = self._waiting[sprout]
         if len(latents) != len(waiting.quotas):
             raise ValueError(f"{sprout}: {len(latents)} latents for {len(waiting.quotas)} branches")
         del self._waiting[sprout]
         self._open[waiting.question] -= 1
+        if waiting.pivots is not None:
+            if any(z is not None for z in latents):
+                raise ValueError(f"{sprout}: branching.pivot=distinct draws pivots without z, and there is one")
+            return self._ask_pivot(waiting)
+        return [self._branch(waiting, number, latent=z) for number, z in enumerate(latents)]
+
+    def _branch(self, waiting: _Waiting, number: int, **own: Any) -> GenerationRequest:
         shared = {name: getattr(waiting, name) for name in ("question", "level", "parent", "fork", "prefix_ids")}
-        return [
-            self._expect(f"{waiting.parent}/b{waiting.first + k}", **shared, latent=z, quota=quota)
-            for k, (z, quota) in enumerate(zip(latents, waiting.quotas, strict=True))
-        ]
+        return self._expect(f"{waiting.parent}/b{waiting.first + number}", **shared, quota=waiting.quotas[number], **own)
+
+    def _ask_pivot(self, waiting: _Waiting) -> list[GenerationRequest]:
+        """The request of a fork's next pivot; none when all are drawn, or what is left is too little to draw from."""
+        draw = waiting.pivots
+        if not draw.more(self._plan.branching.least_mass):
+            self._trees[waiting.question].missing_pivots += draw.wanted - draw.drawn
+            return []
+        id = f"{waiting.parent}/b{waiting.first + draw.drawn}/pivot"
+        self._drawing[id] = waiting
+        self._open[waiting.question] += 1
+        request = self._request(id, waiting.question, waiting.prefix_ids, self._seed("pivot", id))
+        return [replace(request, max_new_tokens=1, excluded=tuple(draw.taken))]
+
+    def _on_pivot(self, pivot: Generation, engine: int) -> Next:
+        waiting = self._drawing.pop(pivot.id)
+        self._open[waiting.question] -= 1
+        number = waiting.pivots.drawn
+        waiting.pivots.take(pivot)
+        if pivot.status is not Status.FINISHED:
+            return Next(requests=[self._branch(waiting, number, pivot=pivot), *self._ask_pivot(waiting)])
+        whole = self._branch(waiting, number)
+        ended = self.on_generation(replace(pivot, id=whole.id), engine)
+        return Next(sprouts=ended.sprouts, requests=self._ask_pivot(waiting))
 
     @property
     def done(self) -> bool:
-        return not self._expected and not self._waiting and not self._ended
+        return not (self._expected or self._waiting or self._drawing or self._ended)
 
     def grown(self, question: int) -> RolloutTree | None:
         """The tree of a question with all of its trajectories, roots first, then branches, by their numbers; None while it grows."""
@@ -185,15 +231,19 @@ class Growth:
         expected = _Expected(question=question, quota=quota, seed=self._seed("rollout", id), **branch)
         self._expected[id] = expected
         self._open[question] += 1
+        known = expected.prefix_ids if expected.pivot is None else np.concatenate([expected.prefix_ids, expected.pivot.token_ids])
+        return replace(self._request(id, question, known, expected.seed), latent=expected.latent)
+
+    def _request(self, id: str, question: int, known_ids: np.ndarray, seed: int) -> GenerationRequest:
+        """Go on after these response tokens."""
         return GenerationRequest(
             id=id,
-            prefix_ids=np.concatenate([self._prompt(question), expected.prefix_ids]),
-            max_new_tokens=self._plan.max_response_tokens - expected.prefix_ids.size,
-            seed=expected.seed,
+            prefix_ids=np.concatenate([self._prompt(question), known_ids]),
+            max_new_tokens=self._plan.max_response_tokens - known_ids.size,
+            seed=seed,
             temperature=self._plan.temperature,
             top_p=self._plan.top_p,
             top_k=self._plan.top_k,
-            latent=expected.latent,
         )
 
     def _prompt(self, question: int) -> np.ndarray:
@@ -254,11 +304,11 @@ class Growth:
     def _sprouts(self, parent: Trajectory, expected: _Expected, forks: list[Fork]) -> list[Sprout]:
         """Branch numbers go on from fork to fork, in the order of positions."""
         counts, quotas = divide(expected.quota, forks=len(forks), per_fork=self._plan.branching.per_fork)
-        prompt, response = self._prompt(expected.question), parent.response_ids
+        prompt, response, distinct = self._prompt(expected.question), parent.response_ids, self._plan.branching.pivot == "distinct"
         sprouts: list[Sprout] = []
         first = 0
         for number, (fork, count) in enumerate(zip(forks, counts, strict=True)):
-            id, prefix = f"{parent.id}/b{first}", response[: fork.prefix_length]
+            id, prefix, own = f"{parent.id}/b{first}", response[: fork.prefix_length], fork.position - parent.prefix_ids.size
             self._waiting[id] = _Waiting(
                 question=expected.question,
                 level=expected.level + 1,
@@ -267,6 +317,7 @@ class Growth:
                 prefix_ids=prefix,
                 first=first,
                 quotas=quotas[first : first + count],
+                pivots=PivotDraw.after(int(response[fork.position]), float(parent.logprobs[own]), count) if distinct else None,
             )
             seed = self._seed("latents", parent.id, *([number] if number else []))
             self._open[expected.question] += 1
@@ -276,6 +327,8 @@ class Growth:
 
 
 def _trajectory(generation: Generation, expected: _Expected, engine: int, oldest: int) -> Trajectory:
+    if expected.pivot is not None:
+        generation = joined(expected.pivot, generation)
     if (version := min(span.version for span in generation.spans)) < oldest:
         raise StaleTokens(f"{generation.id}: has tokens of policy version {version}, and its step takes none before version {oldest}")
     return Trajectory(

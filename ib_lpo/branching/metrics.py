@@ -10,7 +10,8 @@ def growth_metrics(trees: list[RolloutTree], block_size: int) -> dict[str, float
     """Counts and means over a step's trees, under `grow/`; entropies in nats, lengths in tokens.
 
     `forks`: places that branches left at. `unforked`, `unforked_branches`: roots and branches that were to fork and had no candidate;
-    `missing_forks`: the forks that these and others had no candidate for. `depth`, `mean_depth`: levels below the root of the deepest
+    `missing_forks`: the forks that these and others had no candidate for;
+    `missing_pivots`: branches of forks that had no further token to begin with. `depth`, `mean_depth`: levels below the root of the deepest
     branch and of the mean one, 0 without any. `repeated_4grams`: share of the tokens of a whole response that complete a 4-gram which it
     held before, mean over trajectories. `cache_misses`: branches that found less of their prefix in the cache than stood there.
     """
@@ -27,6 +28,7 @@ def growth_metrics(trees: list[RolloutTree], block_size: int) -> dict[str, float
         "grow/unforked": sum(tree.unforked for tree in trees),
         "grow/unforked_branches": sum(tree.unforked_branches for tree in trees),
         "grow/missing_forks": sum(tree.missing_forks for tree in trees),
+        "grow/missing_pivots": sum(tree.missing_pivots for tree in trees),
         "grow/depth": max(levels, default=0),
         "grow/mean_depth": float(np.mean(levels)) if levels else 0.0,
         "grow/tokens": int(entropies.size),

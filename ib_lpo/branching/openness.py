@@ -59,11 +59,11 @@ class PastForks:
         return {name: [list(pair) for pair in of] for name, of in self._counts.items()}
 
 
-def openness_along(root: Trajectory, profile: Profile | None, past: PastForks, *, include_pivot: bool) -> np.ndarray:
+def openness_along(root: Trajectory, profile: Profile | None, past: PastForks, *, keep_pivot: bool) -> np.ndarray:
     """float64 [T], in (0, 1]: how open the outcome is at each token of a graded root, for branches that leave there.
 
     With a profile and a reward I(r;a) is interpolated to the end of the prefix that branches share, which holds the
-    token itself with `include_pivot`. A wrong root: exp(I - max I). A right one: 1 - exp(min(0, I - I at the end)), at
+    token itself with `keep_pivot`. A wrong root: exp(I - max I). A right one: 1 - exp(min(0, I - I at the end)), at
     least 0.05.
 
     Raises ValueError when the profile is not finite (a broken scoring model must not choose forks).
@@ -76,7 +76,7 @@ def openness_along(root: Trajectory, profile: Profile | None, past: PastForks, *
     if not np.isfinite(values).all():
         found = f"I(r;a) along it is not finite ({profile.values})"
         raise ValueError(f"{root.id}: {found}; check the scoring model's weights")
-    along = np.interp(np.arange(length) + include_pivot, profile.at, values)
+    along = np.interp(np.arange(length) + keep_pivot, profile.at, values)
     if was_right:
         return np.maximum(LEAST, -np.expm1(np.minimum(0.0, along - values[-1])))
     return np.exp(along - values.max())

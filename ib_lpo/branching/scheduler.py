@@ -157,9 +157,11 @@ class BranchScheduler:
         for (tag, question), generation in found:
             if (batch := self._batches.get(tag)) is None:
                 continue
-            own = batch.growth.on_generation(replace(generation, id=generation.id.removeprefix(f"{tag}|")), engine)
-            sprouts += [(batch, sprout) for sprout in own]
-            if not own:
+            follows = batch.growth.on_generation(replace(generation, id=generation.id.removeprefix(f"{tag}|")), engine)
+            sprouts += [(batch, sprout) for sprout in follows.sprouts]
+            if follows.requests:
+                self._engines.submit([((tag, question), _tagged(tag, follows.requests))])
+            elif not follows.sprouts:
                 self._perhaps_grown(batch, question)
             if batch.growth.ready:
                 self._roots.find(batch.growth.roots(), partial(self._on_outcomes, batch))

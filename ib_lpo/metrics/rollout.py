@@ -60,6 +60,13 @@ ROLLOUT = (
         source=_GROWTH,
         total="sum",
     ),
+    Metric(
+        name="grow/missing_pivots",
+        unit="count",
+        meaning="branches that were not grown, as their fork had no further token to begin with (`branching.pivot: distinct`)",
+        source=_GROWTH,
+        total="sum",
+    ),
     Metric(name="grow/depth", unit="count", meaning="levels below its root of the deepest branch", source=_GROWTH, total="max"),
     Metric(name="grow/mean_depth", unit="count", meaning="levels below its root of a branch, mean over branches", source=_GROWTH),
     Metric(

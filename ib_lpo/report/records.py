@@ -61,6 +61,7 @@ def details(tree: RolloutTree, manifest: Manifest, texts: TokenTexts) -> dict[st
         "unforked": tree.unforked,
         "unforked_branches": tree.unforked_branches,
         "missing_forks": tree.missing_forks,
+        "missing_pivots": tree.missing_pivots,
         "trajectories": [_trajectory(tree, t, compared[t.id], decided.get(t.id), texts) for t in tree.trajectories],
     }
 

@@ -37,6 +37,7 @@ from ib_lpo.weights.parcel import Parcel, Receipt
 from ib_lpo.weights.place import Place, here
 
 CPU_ENV = {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1", "TORCHDYNAMO_DISABLE": "1"}
+_EXCLUDED = -100.0  # vLLM's lowest logit bias
 ENV = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1"}
 
 
@@ -63,7 +64,7 @@ class RolloutEngine:
         self._inbox = Inbox(self._name, self._on_model("live_tensors"), config=manifest.weights)
         self._version: int | None = None
         self._unfit = False
-        self._running: set[str] = set()  # ids of requests
+        self._running: dict[str, GenerationRequest] = {}  # by id
         self._latents: dict[str, bytes] = {}  # of those that have one
         self.cache_resets = 0
 
@@ -93,7 +94,7 @@ class RolloutEngine:
         from vllm import SamplingParams
 
         ids = request.prefix_ids.tolist()
-        extra = {}
+        extra: dict[str, object] = {}
         if request.latent is not None:
             z = np.ascontiguousarray(request.latent, dtype=np.float32).tobytes()
             extra = {Z_KEY: z, FORK_KEY: len(ids) - 1}
@@ -108,12 +109,13 @@ class RolloutEngine:
             top_k=0 if request.top_k is None else request.top_k,
             seed=request.seed,
             stop_token_ids=self._stop_ids,
-            logprob_token_ids=[self._spec.entropy_id],
+            logprob_token_ids=[self._spec.entropy_id, *request.excluded],
+            logit_bias={token: _EXCLUDED for token in request.excluded} or None,
             detokenize=False,
             extra_args=extra,
         )
         self._engine.add_request(request.id, {"prompt_token_ids": ids}, params)
-        self._running.add(request.id)
+        self._running[request.id] = request
         if request.latent is not None:
             self._latents[request.id] = z
 
@@ -145,12 +147,13 @@ class RolloutEngine:
         self.cache_resets += 1
 
     def _collect(self, output) -> Generation:
-        self._running.discard(output.request_id)
+        request = self._running.pop(output.request_id)
         self._latents.pop(output.request_id, None)
         completion = output.outputs[0]
         entropy_id = self._spec.entropy_id
         tokens = np.asarray(completion.token_ids, dtype=np.int32)
         logprobs = np.array([c[t].logprob for t, c in zip(completion.token_ids, completion.logprobs, strict=True)], dtype=np.float32)
+        logprobs -= _lost_to_exclusion(completion.logprobs, request)
         entropies = np.array([c[entropy_id].logprob for c in completion.logprobs], dtype=np.float32)
         if not (np.isfinite(logprobs).all() and np.isfinite(entropies).all()):
             raise RuntimeError(
@@ -203,6 +206,14 @@ class RolloutEngine:
         self._version = None
         self._inbox.close()
         self._engine.engine_core.shutdown()
+
+
+def _lost_to_exclusion(columns: list[dict], request: GenerationRequest) -> np.ndarray:
+    """What log-probs gain by the exclusion of tokens: log(1 + what these would weigh, if the others weigh 1), nats.
+    `columns`: per position, of a distribution in which excluded tokens have _EXCLUDED added to their logits; float32."""
+    back = -_EXCLUDED / request.temperature
+    weights = [sum(np.exp(at[token].logprob + back) for token in request.excluded) for at in columns]
+    return np.log1p(np.asarray(weights, dtype=np.float64)).astype(np.float32)
 
 
 def _build(manifest: Manifest, config, spec: PluginSpec, device: str):

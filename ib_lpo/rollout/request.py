@@ -19,6 +19,7 @@ class GenerationRequest:
     top_p: float = 1.0
     top_k: int | None = None  # None: the whole vocabulary
     latent: np.ndarray | None = None  # float32 [dim]
+    excluded: tuple[int, ...] = ()  # tokens that are not sampled; needs the whole vocabulary otherwise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +28,7 @@ class Generation:
 
     id: str
     token_ids: np.ndarray  # int32 [T], an end token included
-    logprobs: np.ndarray  # float32 [T], nats, of the distribution sampled from: temperature, top-p and top-k applied
+    logprobs: np.ndarray  # float32 [T], nats, with temperature, top-p and top-k, and as if nothing were excluded
     entropies: np.ndarray  # float32 [T], nats, raw distribution, whatever the temperature, top-p and top-k
     status: Status
     spans: tuple[VersionSpan, ...]

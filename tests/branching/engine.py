@@ -20,9 +20,10 @@ def generate(request, versions=(3,)) -> Generation:
     """A pure function of the request, as a real engine is."""
     rng = np.random.default_rng(request.seed % 2**32)
     length = int(rng.integers(1, request.max_new_tokens + 1))
+    tokens = rng.permutation(np.setdiff1d(np.arange(10, 99), request.excluded))[:1]
     return Generation(
         id=request.id,
-        token_ids=rng.integers(10, 99, length).astype(np.int32),
+        token_ids=np.concatenate([tokens, rng.integers(10, 99, length - 1)]).astype(np.int32),
         logprobs=-rng.random(length, dtype=np.float32),
         entropies=(rng.random(length) * 2).astype(np.float32),
         status=Status.TRUNCATED if length == request.max_new_tokens else Status.FINISHED,
@@ -69,7 +70,10 @@ def grow(plan, questions, choose, answer_start=lambda ids: None, reward=grade):
         at = choose(len(requests) + len(sprouts))
         if at < len(requests):
             of, request = requests.pop(at)
-            found = growth.on_generation(generate(request), engine=of % 2)
+            follows = growth.on_generation(generate(request), engine=of % 2)
+            found, asked = follows.sprouts, follows.requests
+            requests += [(of, r) for r in asked]
+            log += asked
             assert {sprout.question for sprout in found} <= {of}
             busy = found or of in [q for q, _ in requests] or of in [s.question for s in sprouts]
             assert (growth.grown(of) is None) == bool(busy or unjudged)

@@ -18,7 +18,7 @@ CONFIGS = st.builds(
     top_fraction=st.floats(0.01, 1),
     floor=st.floats(0, 4, width=32),
     min_distance=st.integers(1, 12),
-    include_pivot=st.booleans(),
+    pivot=st.sampled_from(["keep", "resample", "distinct"]),
 )
 
 
@@ -52,7 +52,7 @@ def candidates(entropies, eligible, taken, config, openness=None):
     st.sampled_from([1.0, 0.5, 0.01]),
 )
 def test_forks_are_candidates_at_their_distances_and_none_is_missed(own, config, left, end, most, seed, opened, share):
-    start = 0 if left is None else left + config.include_pivot
+    start = 0 if left is None else left + (config.pivot == "keep")
     given = None if opened is None else np.random.default_rng(opened).uniform(0.05, 1.0, own.size)
     forks = select(own, config, seed, end, most=most, start=start, left=left, openness=given, share=share)
     entropies = {start + i: float(h) for i, h in enumerate(own)}
@@ -66,7 +66,7 @@ def test_forks_are_candidates_at_their_distances_and_none_is_missed(own, config,
         assert all(abs(fork.position - p) >= config.min_distance for p in positions if p != fork.position)
         assert fork.entropy == entropies[fork.position]
         assert config.select == "random" or fork.entropy >= config.floor
-        assert fork.prefix_length == fork.position + config.include_pivot > start
+        assert fork.prefix_length == fork.position + (config.pivot == "keep") > start
     if len(forks) < most:
         assert not eligible or not candidates(entropies, eligible, positions, config, openness)
     if forks:
@@ -141,10 +141,10 @@ def test_openness_does_not_lift_a_position_over_the_floor_nor_push_one_below():
     assert set(draws(config, entropies, 40, openness=openness)) == {5}
 
 
-@pytest.mark.parametrize("pivot", [True, False])
+@pytest.mark.parametrize("pivot", ["keep", "resample", "distinct"])
 def test_a_branch_forks_behind_its_own_fork(pivot):
     """Its prefix then holds a token of its own, with the pivot and without."""
-    config = BranchingConfig(select="random", include_pivot=pivot)
-    start = 6 + pivot
+    config = BranchingConfig(select="random", pivot=pivot)
+    start = 6 + (pivot == "keep")
     drawn = {select(np.ones(4, np.float32), config, seed, start=start, left=6)[0].prefix_length for seed in range(99)}
     assert min(drawn) == start + 1

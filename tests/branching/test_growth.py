@@ -26,7 +26,7 @@ SHAPES = st.fixed_dictionaries(
         "budget": st.integers(1, 25),
         "select": st.sampled_from(["top_entropy", "argmax", "random", "open_entropy"]),
         "min_distance": st.integers(1, 4),
-        "include_pivot": st.booleans(),
+        "pivot": st.sampled_from(["keep", "resample"]),
         "floor": st.sampled_from([0.0, 0.8]),
         "top_fraction": st.sampled_from([0.2, 1.0]),
     }
@@ -42,7 +42,7 @@ BY_OUTCOME = st.fixed_dictionaries(
         "early_share": st.sampled_from([0.2, 0.5, 1.0]),
         "select": st.sampled_from(["top_entropy", "argmax", "random", "open_entropy"]),
         "min_distance": st.integers(1, 4),
-        "include_pivot": st.booleans(),
+        "pivot": st.sampled_from(["keep", "resample"]),
         "floor": st.sampled_from([0.0, 0.8]),
         "top_fraction": st.sampled_from([0.2, 1.0]),
     }
@@ -236,7 +236,7 @@ def test_the_latents_of_every_fork_have_a_seed_of_their_own():
     growth, found = Growth(plan(**DEEP), [question(0)], lambda ids: None), []
     waiting = growth.start()[0]
     while waiting:
-        for sprout in growth.on_generation(generate(waiting.pop()), engine=0):
+        for sprout in growth.on_generation(generate(waiting.pop()), engine=0).sprouts:
             found.append(sprout)
             with pytest.raises(ValueError, match=rf"{sprout.id}: 0 latents for {sprout.count} branches"):
                 growth.on_latents(sprout.id, [])

@@ -30,7 +30,7 @@ def profile(values, length):
 @given(VALUES, st.integers(1, 60), st.sampled_from([0.0, 0.5, 1.0]), st.booleans())
 def test_openness_is_in_its_bounds_and_what_the_formula_says_at_the_measured_places(values, length, reward, pivot):
     measured = profile(values, length)
-    found = openness_along(root(length, reward), measured, PastForks(), include_pivot=pivot)
+    found = openness_along(root(length, reward), measured, PastForks(), keep_pivot=pivot)
     assert found.shape == (length,) and (found <= 1).all()
     for at, value in zip(measured.at, measured.values, strict=True):
         if 0 <= at - pivot < length:
@@ -41,8 +41,8 @@ def test_openness_is_in_its_bounds_and_what_the_formula_says_at_the_measured_pla
 
 def test_a_wrong_root_is_open_before_its_mistake_and_a_right_one_before_its_insight():
     fall, rise = (Profile(at=(0, 10, 20, 40), values=values) for values in ((0.0, 0.1, -4.0, -5.0), (0.0, 0.1, 4.0, 5.0)))
-    wrong = openness_along(root(40, 0.0), fall, PastForks(), include_pivot=False)
-    right = openness_along(root(40, 1.0), rise, PastForks(), include_pivot=False)
+    wrong = openness_along(root(40, 0.0), fall, PastForks(), keep_pivot=False)
+    right = openness_along(root(40, 1.0), rise, PastForks(), keep_pivot=False)
     assert wrong[:11].min() > 0.89 and wrong[20:].max() < 0.02
     assert right[:11].min() > 0.99 and right[-1] < 0.25
     assert wrong[15] == pytest.approx(math.exp((0.1 - 4.0) / 2 - 0.1)), "interpolated"
@@ -50,7 +50,7 @@ def test_a_wrong_root_is_open_before_its_mistake_and_a_right_one_before_its_insi
 
 def test_what_is_no_number_chooses_no_forks():
     with pytest.raises(ValueError, match=r"q/r0: .* not finite"):
-        openness_along(root(9, 0.0), Profile(at=(0, 9), values=(0.0, math.nan)), PastForks(), include_pivot=True)
+        openness_along(root(9, 0.0), Profile(at=(0, 9), values=(0.0, math.nan)), PastForks(), keep_pivot=True)
 
 
 def family(parent_reward, rewards, position, length=8):
@@ -73,10 +73,10 @@ def test_past_forks_are_counted_by_quarter_and_parent():
 
 def test_without_a_profile_or_a_grade_a_root_is_as_open_as_past_forks_were():
     past = PastForks({"right": [[7, 1], [0, 0], [0, 0], [0, 8]], "wrong": [[0, 0]] * 4})
-    found = openness_along(root(8, 1.0), None, past, include_pivot=True)
+    found = openness_along(root(8, 1.0), None, past, keep_pivot=True)
     np.testing.assert_allclose(found, [0.8, 0.8, 0.5, 0.5, 0.5, 0.5, 0.1, 0.1])
-    np.testing.assert_allclose(openness_along(root(8, 0.0), None, past, include_pivot=True), [0.5] * 8)
-    ungraded = openness_along(root(8, None), Profile(at=(0, 8), values=(0.0, 3.0)), past, include_pivot=True)
+    np.testing.assert_allclose(openness_along(root(8, 0.0), None, past, keep_pivot=True), [0.5] * 8)
+    ungraded = openness_along(root(8, None), Profile(at=(0, 8), values=(0.0, 3.0)), past, keep_pivot=True)
     np.testing.assert_allclose(ungraded, found)
 
 

@@ -48,7 +48,7 @@ def trees(request, served) -> list[RolloutTree]:
     waiting = [request for of in growth.start() for request in of]
     while not growth.done:
         finished, waiting = served.engine.advance(waiting), []
-        for sprout in [sprout for generation in finished for sprout in growth.on_generation(generation, engine=0)]:
+        for sprout in [sprout for generation in finished for sprout in growth.on_generation(generation, engine=0).sprouts]:
             z = np.random.default_rng(sprout.seed).standard_normal((sprout.count, DIM), dtype=np.float32)
             waiting += growth.on_latents(sprout.id, list(z))
     return [growth.grown(i) for i in range(len(ids))]

@@ -15,7 +15,7 @@ STUDY = {
     "name": "small",
     "tasks": {"sums": {"manifest": "base.yaml", "model": "models/m{model_seed}"}},
     "seeds": [[0, 0], [1, 0]],
-    "variants": {"grpo": {"overrides": ["branching.branches=0"]}, "forks": {"overrides": ["branching.include_pivot=false"]}},
+    "variants": {"grpo": {"overrides": ["branching.branches=0"]}, "forks": {"overrides": ["branching.pivot=resample"]}},
     "budget_tokens": 100,
 }
 BASE = {"name": "base", "steps": 5, "model": {"path": "unused"}, "learner": {"lr": 1e-3}}

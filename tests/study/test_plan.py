@@ -16,7 +16,7 @@ def test_every_variant_runs_with_every_pair_of_seeds(tmp_path):
     assert [run.name for run in runs] == names  # whole pairs first
     one = next(run for run in runs if run.name == "small-long-forks-m3-s6").manifest
     assert (one.seed, one.model.path, one.run_dir) == (6, "models/m3", study.parent / "small-long-forks-m3-s6")
-    assert (one.branching.include_pivot, one.branching.branches, one.budget.generated_tokens) == (False, 3, 100)
+    assert (one.branching.pivot, one.branching.branches, one.budget.generated_tokens) == ("resample", 3, 100)
 
 
 def test_what_is_nearer_to_the_variant_wins(tmp_path):

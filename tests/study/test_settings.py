@@ -34,7 +34,7 @@ def test_names_places_and_machinery_are_no_difference(values):
         ({"seed": 3}, "seed: was 0, is now 3"),
         ({"budget": {"generated_tokens": 9}}, "budget.generated_tokens: was null, is now 9"),
         ({"held_out": {"ks": [1], "every": 0}}, "held_out.ks: was [], is now [1]"),
-        ({"branching": {"include_pivot": False}}, "branching.include_pivot: was true, is now false"),
+        ({"branching": {"pivot": "resample"}}, 'branching.pivot: was "keep", is now "resample"'),
     ],
 )
 def test_what_changes_a_run_changes_its_digest_and_is_named(values, told):
@@ -51,7 +51,7 @@ def test_two_latents_differ_by_their_kind_and_not_by_where_they_lie():
 def test_a_key_that_a_result_does_not_know_yet_counts_when_it_is_set():
     """The manifest gets keys whose defaults leave old runs as they were; their results stay good."""
     old = settings()
-    del old["branching.include_pivot"], old["budget.generated_tokens"]
+    del old["branching.pivot"], old["budget.generated_tokens"]
     assert changes(old, settings()) == []
     assert changes(old, settings(budget={"generated_tokens": 9})) == ["budget.generated_tokens: was null, is now 9"]
     assert changes(settings() | {"gone": 1}, settings()) == ["gone: was 1, is now absent"]

@@ -99,11 +99,12 @@ class Viewer {
 
   /* What the tree could not grow, where that happened. */
   lacking() {
-    const { unforked, unforked_branches: branches, missing_forks: forks } = this.tree;
+    const { unforked, unforked_branches: branches, missing_forks: forks, missing_pivots: pivots } = this.tree;
     return [
       [unforked, `${plural(unforked, "root")} without a place to fork`],
       [branches, `${plural(branches, "branch", "branches")} without a place to fork again`],
       [forks, `${plural(forks, "fork")} short of the budget`],
+      [pivots, `${plural(pivots, "branch", "branches")} without a token to begin with`],
     ].filter(([count]) => count > 0).map(([, text]) => text);
   }
 
