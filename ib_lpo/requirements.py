@@ -110,11 +110,6 @@ def _of_distinct_pivots(m: "Manifest") -> list[Requirement]:
             f"branching.pivot=distinct: excludes tokens from the whole vocabulary, and rollout.top_p={r.top_p}, rollout.top_k={r.top_k} "
             "cut it; set top_p=1.0 and top_k=null, or branching.pivot=resample",
         ),
-        (
-            not distinct or m.latent.kind == "none",
-            f"branching.pivot=distinct: draws the first token of a branch without z, and latent.kind={m.latent.kind} is to act on it; set "
-            "latent.kind=none, or branching.pivot=resample",
-        ),
     ]
 
 

@@ -124,6 +124,7 @@ class Trajectory:
     parent: str | None = None  # id of the root or branch that a branch leaves
     fork: Fork | None = None
     latent: np.ndarray | None = None  # float32 [dim], of token_ids alone: the prefix is computed z-free; None without z
+    z_free: int = 0  # token_ids, the first ones, on which z does not act: a pivot that was drawn before it (`pivot: distinct`)
     seed: int
     engine: int  # index of the engine that generated it
     prefix_ids: np.ndarray  # int32 [P], response tokens shared with the parent; empty for a root

@@ -49,6 +49,7 @@ _TRAJECTORY = {
     "parent": pa.string(),
     "fork": pa.struct(_FORK.items()),
     "latent": _FLOATS,
+    "z_free": pa.int32(),
     "seed": pa.uint64(),
     "engine": pa.int32(),
     "prefix_ids": _IDS,
@@ -81,11 +82,7 @@ _SCHEMA = pa.schema(
     }
 )
 _ARRAYS = {"latent": np.float32, "prefix_ids": np.int32, "token_ids": np.int32, "logprobs": np.float32, "entropies": np.float32}
-_ADDED = {
-    "weight": 1.0,
-    "segments": (),
-    "missing_pivots": 0,
-}  # columns that earlier files lack, and what they mean
+_ADDED = {"weight": 1.0, "segments": (), "z_free": 0, "missing_pivots": 0}  # columns that earlier files lack
 _ENUMS = {"status": Status, "verdict": Verdict, "label": Label}
 _RECORDS = {"fork": Fork, "ib": IbScore}
 _LISTS = {

@@ -93,6 +93,7 @@ class _Waiting:
     first: int  # number of the first branch
     quotas: list[int]
     pivots: PivotDraw | None  # with `pivot: distinct`
+    latents: Sequence[np.ndarray | None] = ()  # of the branches, while their pivots are drawn
 
 
 class Growth:
@@ -180,9 +181,7 @@ class Growth:
         del self._waiting[sprout]
         self._open[waiting.question] -= 1
         if waiting.pivots is not None:
-            if any(z is not None for z in latents):
-                raise ValueError(f"{sprout}: branching.pivot=distinct draws pivots without z, and there is one")
-            return self._ask_pivot(waiting)
+            return self._ask_pivot(replace(waiting, latents=latents))
         return [self._branch(waiting, number, latent=z) for number, z in enumerate(latents)]
 
     def _branch(self, waiting: _Waiting, number: int, **own: Any) -> GenerationRequest:
@@ -207,7 +206,7 @@ class Growth:
         number = waiting.pivots.drawn
         waiting.pivots.take(pivot)
         if pivot.status is not Status.FINISHED:
-            return Next(requests=[self._branch(waiting, number, pivot=pivot), *self._ask_pivot(waiting)])
+            return Next(requests=[self._branch(waiting, number, latent=waiting.latents[number], pivot=pivot), *self._ask_pivot(waiting)])
         whole = self._branch(waiting, number)
         ended = self.on_generation(replace(pivot, id=whole.id), engine)
         return Next(sprouts=ended.sprouts, requests=self._ask_pivot(waiting))
@@ -336,6 +335,7 @@ def _trajectory(generation: Generation, expected: _Expected, engine: int, oldest
         parent=expected.parent,
         fork=expected.fork,
         latent=expected.latent,
+        z_free=int(expected.pivot is not None),
         seed=expected.seed,
         engine=engine,
         prefix_ids=expected.prefix_ids,

@@ -187,6 +187,8 @@ class BranchScheduler:
         branches = [((batch.tag, s.question), _tagged(batch.tag, batch.growth.on_latents(s.id, zs))) for batch, s, zs in alive]
         self._engines.release([group for group, _ in branches])
         self._engines.submit(branches)
+        for batch, question in dict.fromkeys((batch, sprout.question) for batch, sprout, _ in alive):
+            self._perhaps_grown(batch, question)  # a fork may have no token for any branch to begin with
 
     def _perhaps_grown(self, batch: Batch, question: int) -> None:
         tree = batch.growth.grown(question)

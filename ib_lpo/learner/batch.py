@@ -28,6 +28,7 @@ class TrainSequence:
     behaviour: np.ndarray  # float32 [T], the engine's log-probs, nats, at the sampling temperature
     advantages: np.ndarray  # float32 [T]
     latent: np.ndarray | None  # float32 [dim]
+    z_free: int  # trained tokens, the first ones, on which z does not act
     versions: np.ndarray  # int32 [T], policy version of every trained token
 
 
@@ -101,12 +102,13 @@ def _sequence(tree: RolloutTree, trajectory: Trajectory) -> TrainSequence:
         behaviour=np.asarray(trajectory.logprobs, dtype=np.float32),
         advantages=trajectory.token_advantages,
         latent=trajectory.latent,
+        z_free=trajectory.z_free,
         versions=trajectory.token_versions,
     )
 
 
 def _path(sequence: TrainSequence, *, with_z: bool) -> Path:
-    return Path(ids=sequence.ids, start=sequence.start, latent=sequence.latent if with_z else None)
+    return Path(ids=sequence.ids, start=sequence.start, latent=sequence.latent if with_z else None, z_free=sequence.z_free)
 
 
 def collate(items: list[TrainSequence], planting: Planting, seed: tuple[object, ...]) -> MicroBatch:

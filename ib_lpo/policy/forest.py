@@ -23,12 +23,19 @@ Range = tuple[int, int]
 class Path:
     """A sequence and what is asked of it: log-probs of ids[start:].
 
-    With a latent, the tokens from start - 1 on (the last prefix token is computed with z) carry it and are shared with no one.
+    With a latent, the tokens from start - 1 + z_free on carry it and are shared with no one: the last token before the first
+    one that z acts on is computed with z.
     """
 
     ids: np.ndarray  # int32 [L], L >= 1
     start: int  # 1 <= start <= L; start = L asks for nothing
     latent: np.ndarray | None = None  # float32 [dim]
+    z_free: int = 0  # the first of ids[start:], on which z does not act
+
+    @property
+    def with_z(self) -> int:
+        """Index of the first token that is computed with z."""
+        return self.start - 1 + self.z_free
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +130,11 @@ def _grow(paths: Sequence[Path], share: bool) -> tuple[list[_Node], list[_Node]]
     rows = 0
     for path in paths:
         computed = path.ids[: max(1, len(path.ids) - 1)]
-        plain = computed if path.latent is None else computed[: path.start - 1]
+        plain = computed if path.latent is None else computed[: path.with_z]
         node = _insert(trunk, plain, share)
         if path.latent is not None:
-            node = _append(node, computed[path.start - 1 :], latent=rows)
+            carrying = computed[path.with_z :]
+            node = _append(node, carrying, latent=rows) if carrying.size else node
             rows += 1
         ends.append(node)
     for root in trunk.children:

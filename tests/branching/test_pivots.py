@@ -96,11 +96,25 @@ def test_a_fork_at_which_nothing_but_the_parents_token_is_likely_has_no_branch()
     assert not any(request.excluded for request in log)
 
 
-def test_a_latent_is_refused():
-    growth = Growth(plan(pivot="distinct", floor=0.0), [question(0)], lambda ids: None)
-    sprouts = [s for r in growth.start()[0] for s in growth.on_generation(generate(r, policy(4)), engine=0).sprouts]
-    with pytest.raises(ValueError, match=r"branching\.pivot=distinct draws pivots without z"):
-        growth.on_latents(sprouts[0].id, [np.zeros(2, np.float32)] * sprouts[0].count)
+def test_z_acts_behind_the_pivot():
+    """Which is drawn without it, and so is a branch that ends with its pivot."""
+    p = np.array([0.1, 0.3, 0.25, 0.2, 0.15])
+    growth = Growth(plan(pivot="distinct", floor=0.0, roots=8), [question(0)], lambda ids: None)
+    waiting, latents = growth.start()[0], {}
+    while waiting:
+        request = waiting.pop()
+        assert (request.latent is None) == (request.id.endswith("/pivot") or "/b" not in request.id)
+        follows = growth.on_generation(generate(request, p), engine=0)
+        waiting += follows.requests
+        for sprout in follows.sprouts:
+            drawn = [np.full(2, k, np.float32) for k in range(sprout.count)]
+            latents |= {f"{sprout.id.rpartition('/')[0]}/b{k}": z for k, z in enumerate(drawn)}
+            waiting += growth.on_latents(sprout.id, drawn)
+    branches = [t for t in growth.grown(0).trajectories if t.parent is not None]
+    assert len(branches) > 3
+    for t in branches:
+        alone = t.token_ids.tolist() == [END]
+        assert (t.latent is None and t.z_free == 0) if alone else (t.latent is latents[t.id] and t.z_free == 1)
 
 
 def made(versions, tokens):

@@ -3,6 +3,8 @@
 The tokens of a branch were sampled under its z; as the prefix of a deeper branch they must be computed without.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ import torch
 from ib_lpo.branching.config import BranchingConfig
 from ib_lpo.branching.growth import Growth, GrowthPlan
 from ib_lpo.branching.metrics import growth_metrics
+from ib_lpo.learner.batch import Planting, sequences
 from ib_lpo.learner.model import PolicyModule
 from ib_lpo.policy.forest import Path, plant
 from ib_lpo.policy.packed_attention import install
@@ -19,6 +22,7 @@ from tests.rollout.serving import BLOCK, DIM, TEMPERATURE, policy, prompts, requ
 pytestmark = pytest.mark.slow
 
 SHAPES = {"two levels": {"depth": 2, "forks": 2, "branches": 2, "budget": 12}, "chained": {"mode": "chained", "branches": 3}}
+SHAPES |= {"distinct pivots": SHAPES["two levels"] | {"pivot": "distinct"}}
 
 
 @pytest.fixture(scope="module")
@@ -48,16 +52,29 @@ def trees(request, served) -> list[RolloutTree]:
     waiting = [request for of in growth.start() for request in of]
     while not growth.done:
         finished, waiting = served.engine.advance(waiting), []
-        for sprout in [sprout for generation in finished for sprout in growth.on_generation(generation, engine=0).sprouts]:
+        follows = [growth.on_generation(generation, engine=0) for generation in finished]
+        waiting += [request for of in follows for request in of.requests]
+        for sprout in [sprout for of in follows for sprout in of.sprouts]:
             z = np.random.default_rng(sprout.seed).standard_normal((sprout.count, DIM), dtype=np.float32)
             waiting += growth.on_latents(sprout.id, list(z))
     return [growth.grown(i) for i in range(len(ids))]
 
 
 def owned(tree, trajectory):
-    """What the engine was asked for, from the tree alone."""
-    prefix = np.concatenate([np.array(tree.question.prompt_ids, np.int32), trajectory.prefix_ids])
-    return request(trajectory.id, prefix, latent=trajectory.latent)
+    """What the engine was asked for under z, from the tree alone: a pivot that was drawn without stands before it."""
+    known = [np.array(tree.question.prompt_ids, np.int32), trajectory.prefix_ids, trajectory.token_ids[: trajectory.z_free]]
+    return request(trajectory.id, np.concatenate(known), latent=trajectory.latent)
+
+
+def under_z(trajectory):
+    """The rest of it."""
+    first = trajectory.z_free
+    return replace(
+        trajectory,
+        token_ids=trajectory.token_ids[first:],
+        logprobs=trajectory.logprobs[first:],
+        entropies=trajectory.entropies[first:],
+    )
 
 
 def test_the_tree_is_deep_and_its_prefixes_come_from_the_cache(trees):
@@ -69,7 +86,7 @@ def test_the_tree_is_deep_and_its_prefixes_come_from_the_cache(trees):
 def test_every_trajectory_matches_the_reference_under_its_own_z_alone(served, trees):
     for tree in trees:
         for t in tree.trajectories:
-            assert max(served.errors(owned(tree, t), t)) < 1e-4, t.id
+            assert max(served.errors(owned(tree, t), under_z(t))) < 1e-4, t.id
 
 
 @pytest.fixture(scope="module")
@@ -81,15 +98,29 @@ def learner(served):
 
 def test_the_learner_computes_the_same_log_probs_from_the_packed_tree(learner, trees):
     for tree in trees:
-        asked = [owned(tree, t) for t in tree.trajectories]
-        paths = [
-            Path(ids=np.concatenate([r.prefix_ids, t.token_ids]), start=len(r.prefix_ids), latent=r.latent)
-            for r, t in zip(asked, tree.trajectories, strict=True)
-        ]
+        planting = Planting(share=True, latents=True, conditioned=True)
+        for t in tree.trajectories:
+            t.advantage, t.reward = 0.0, 0.0
+        paths = planting.trained(sequences([tree]))
         with torch.no_grad():
             logprobs, _ = learner(plant(paths, share=True))
         reported = torch.from_numpy(np.concatenate([t.logprobs for t in tree.trajectories]))
         assert float((logprobs - reported).abs().max()) < 1e-4
+
+
+def test_pivots_are_distinct_and_drawn_without_z(trees, request):
+    pivots = [t for tree in trees for t in tree.trajectories if t.z_free]
+    assert bool(pivots) == ("distinct" in request.node.callspec.id)
+    for tree in trees:
+        for t in tree.trajectories:
+            if t.z_free:
+                beside = [b for b in tree.branches(named(tree, t.parent)) if b.fork == t.fork and b is not t]
+                taken = [named(tree, t.parent).response_ids[t.fork.position], *(b.token_ids[0] for b in beside)]
+                assert t.token_ids[0] not in taken
+
+
+def named(tree, id):
+    return next(t for t in tree.trajectories if t.id == id)
 
 
 def test_a_prefix_with_z_would_give_other_numbers(learner, trees):

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    served = serve(tmp_path_factory.mktemp("excluded"), "qwen3", latent={})
+    served = serve(tmp_path_factory.mktemp("excluded"), "qwen3", latent={"psa": {"layers": "all"}})
     yield served
     served.engine.close()
 

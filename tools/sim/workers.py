@@ -79,15 +79,16 @@ class SimEngine:
         request, switches = self._known.pop(id)
         rng = np.random.default_rng(request.seed)
         began, whole = switches[0][1], max(1, self._iteration - switches[0][1])
-        starts = [(version, (at - began) * SHOWN // whole) for version, at in switches]
-        ends = [start for _, start in starts[1:]] + [SHOWN]
+        shown = min(SHOWN, request.max_new_tokens)
+        starts = [(version, (at - began) * shown // whole) for version, at in switches]
+        ends = [start for _, start in starts[1:]] + [shown]
         spans = [VersionSpan(version=v, start=s, end=e) for (v, s), e in zip(starts, ends, strict=True) if e > s]
         return Generation(
             id=id,
-            token_ids=rng.integers(0, 9, SHOWN).astype(np.int32),
-            logprobs=np.full(SHOWN, -1.0, np.float32),
-            entropies=rng.uniform(0, 3, SHOWN).astype(np.float32),
-            status=Status.FINISHED,
+            token_ids=rng.choice(np.setdiff1d(np.arange(9), request.excluded), shown).astype(np.int32),
+            logprobs=np.full(shown, -1.0, np.float32),
+            entropies=rng.uniform(0, 3, shown).astype(np.float32),
+            status=Status.TRUNCATED if shown == request.max_new_tokens else Status.FINISHED,
             spans=tuple(spans),
             cached_tokens=0,
         )
