@@ -43,9 +43,10 @@ class BranchingConfig(Section):
     """tau: entropy in nats below which a position is never a fork."""
     min_distance: int = Field(1, ge=1)
     """Fewest tokens between two forks of a trajectory, and between the fork that a branch began at and those it makes; 1: distinct."""
-    pivot: Literal["keep", "resample", "distinct"] = "keep"
-    """The hesitant token. `keep`: it belongs to the shared prefix; `resample`: every branch samples its own, which may be
-    the parent's again; `distinct`: branches draw theirs without replacement, none the parent's (branching/pivots.py)."""
+    pivot: Literal["keep", "resample", "distinct"] = "distinct"
+    """The hesitant token. `keep` (the paper's): it belongs to the shared prefix; `resample`: every branch samples its own,
+    which may be the parent's again; `distinct`: branches draw theirs without replacement, none the parent's, and z acts
+    on what follows (branching/pivots.py). `distinct` needs rollout.top_p=1 and no top_k."""
     least_mass: float = Field(0.02, gt=0.0, lt=1.0)
     """With `pivot: distinct`: probability that tokens not yet taken at a fork must have together for one more to be drawn."""
 

@@ -33,7 +33,7 @@ def generate(request, versions=(3,)) -> Generation:
 
 
 def plan(**branching) -> GrowthPlan:
-    config = BranchingConfig(**{"roots": 2, "branches": 3, "floor": 0.2, "top_fraction": 0.2} | branching)
+    config = BranchingConfig(**{"roots": 2, "branches": 3, "pivot": "keep", "floor": 0.2, "top_fraction": 0.2} | branching)
     return GrowthPlan(branching=config, max_response_tokens=MAX, temperature=1.0, top_p=0.9, top_k=40, oldest=1, seed_path=(0, 4, "train"))
 
 

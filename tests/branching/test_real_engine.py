@@ -21,7 +21,10 @@ from tests.rollout.serving import BLOCK, DIM, TEMPERATURE, policy, prompts, requ
 
 pytestmark = pytest.mark.slow
 
-SHAPES = {"two levels": {"depth": 2, "forks": 2, "branches": 2, "budget": 12}, "chained": {"mode": "chained", "branches": 3}}
+SHAPES = {
+    "two levels": {"pivot": "keep", "depth": 2, "forks": 2, "branches": 2, "budget": 12},
+    "chained": {"pivot": "keep", "mode": "chained", "branches": 3},
+}
 SHAPES |= {"distinct pivots": SHAPES["two levels"] | {"pivot": "distinct"}}
 
 

@@ -78,7 +78,7 @@ def test_active_units_cost_more_than_is_free():
 
 
 def test_collapse_says_why():
-    alive = {"active_units": 3.0, "use_of_z": 0.5, "use_of_z_error": 0.05}
+    alive = {"active_units": 3.0, "use_of_z": 0.5, "use_of_z_error": 0.05, "nll": 2.0, "nll_without": 2.3}
     assert collapse(alive, min_active_units=3, min_use=0.39) is None
     few = collapse(alive, min_active_units=4, min_use=0.0)
     assert few == "3 active dimensions, fewer than latent_fit.min_active_units=4"
@@ -87,3 +87,5 @@ def test_collapse_says_why():
         assert "0.500 ± 0.050 nats" in useless and f"two standard errors more than latent_fit.min_use={least}" in useless
     assert collapse(alive | {"use_of_z_error": 0.26}, min_active_units=1, min_use=0.0) is not None
     assert collapse(alive | {"use_of_z": float("nan")}, min_active_units=1, min_use=-1e9) is not None
+    harmful = collapse(alive | {"nll": 2.4}, min_active_units=1, min_use=0.0)
+    assert "2.400 nats under its own z and 2.300 without any" in harmful

@@ -246,7 +246,7 @@ def test_lars_fits_a_prior_and_leaves_the_maps_untrained(folder):
 )
 def test_a_collapsed_latent_is_an_error_and_not_saved(folder, settings, cause, least):
     collapsed = COLLAPSED | settings
-    with pytest.raises(UserError, match=f"^the latent has collapsed: .*{cause}") as caught:
+    with pytest.raises(UserError, match=f"^the latent is of no use: .*{cause}") as caught:
         fit(short(folder, **collapsed | least))
     assert "\n" not in str(caught.value) and "latent_fit.free_bits" in str(caught.value)
     assert not list((folder / "runs/toy-latent").glob("*latent.*"))
@@ -264,7 +264,7 @@ def test_where_z_cannot_help_it_is_found_to_have_collapsed(folder, symbol, seed)
     save_solutions(folder / "solutions.jsonl", 600, symbol)
     kept = {name: FitConfig.model_fields[name].default for name in ("held_out", "free_bits", "min_use", "min_active_units")}
     nothing_to_say = values(folder, steps=160, every=80, lr=0.01, solutions_per_step=16, **kept) | {"seed": seed}
-    with pytest.raises(UserError, match=r"^the latent has collapsed: "):
+    with pytest.raises(UserError, match=r"^the latent is of no use: "):
         fit(validate(nothing_to_say))
     last = read_metrics(folder / "runs/toy-latent/metrics.jsonl")[-1]
     assert last["held_out/nll_prior"] < last["held_out/nll_without"] / 4  # the fit learnt what there was to learn

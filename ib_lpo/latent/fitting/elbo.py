@@ -38,7 +38,9 @@ def collapse(report: dict[str, float], *, min_active_units: int, min_use: float)
     """Why the latent is of no use, or None.
 
     `report` has active_units, and use_of_z with its standard error use_of_z_error, nats: the use must be above min_use by two standard
-    errors, which half of the dead latents would not miss if it were compared alone.
+    errors, which half of the dead latents would not miss if it were compared alone. It also has nll, of a target under its own z, and
+    nll_without, nats: maps that do so much harm that a z which has seen the target explains it worse than no z are of no use, however
+    much other z would cost.
     """
     if report["active_units"] < min_active_units:
         return f"{report['active_units']:.0f} active dimensions, fewer than latent_fit.min_active_units={min_active_units}"
@@ -46,5 +48,10 @@ def collapse(report: dict[str, float], *, min_active_units: int, min_use: float)
         return (
             f"a pair's own z explains its target by {report['use_of_z']:.3f} ± {report['use_of_z_error']:.3f} nats better than another "
             f"pair's z does, not by two standard errors more than latent_fit.min_use={min_use:g}"
+        )
+    if report["nll"] > report["nll_without"]:
+        return (
+            f"a target costs {report['nll']:.3f} nats under its own z and {report['nll_without']:.3f} without any: what z does to the "
+            "policy harms more than it says"
         )
     return None

@@ -4,7 +4,7 @@
                           metrics.jsonl  manifest.yaml  wandb/   one line per step; held-out reports under `held_out/`
                           checkpoints/step-000100/               a killed fit goes on from the newest complete one, bit for bit on a CPU
 
-A latent that has collapsed is an error, and no result is written.
+A latent that has collapsed, or does harm, is an error, and no result is written.
 """
 
 from pathlib import Path
@@ -121,8 +121,8 @@ def _require_alive(manifest: Manifest, report: Report) -> None:
     config = manifest.latent_fit
     if cause := collapse(report, min_active_units=config.min_active_units, min_use=config.min_use):
         raise UserError(
-            f"the latent has collapsed: {cause}. It was not saved. Raise latent_fit.free_bits or latent_fit.steps, lower latent_fit.beta, "
-            "inject more layers or slots (latent.psa), or raise latent.psa.init_std"
+            f"the latent is of no use: {cause}. It was not saved. Raise latent_fit.free_bits or latent_fit.steps, lower latent_fit.beta, "
+            "inject more layers or slots (latent.psa), raise latent.psa.init_std where z says nothing, or lower it where z does harm"
         )
 
 

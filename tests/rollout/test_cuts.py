@@ -1,4 +1,5 @@
-"""top-p and top-k on a real engine: tokens come from the nucleus, log-probs are those within it, entropies those of everything."""
+"""top-p, top-k and excluded tokens on a real engine. With top-p and top-k tokens come from the nucleus and log-probs are those within it;
+excluded tokens are never sampled, and log-probs stay those of the whole distribution. Entropies are those of everything."""
 
 from dataclasses import replace
 
@@ -53,3 +54,29 @@ def test_requests_of_one_batch_keep_to_their_own_nucleus(served, requests):
     assert max(max(served.errors(r, generations[r.id])) for r in mixed) < 1e-4
     (plain, *_), alone = mixed, served.run(mixed[:1])
     np.testing.assert_array_equal(generations[plain.id].token_ids, alone[plain.id].token_ids)
+
+
+def test_tokens_are_distinct_and_log_probs_those_of_the_whole_distribution(served, requests):
+    asked = [r for r in requests if r.latent is None]
+    roots = served.run(asked)
+    taken = {r.id: [int(roots[r.id].token_ids[0])] for r in asked}
+    for turn in range(12):
+        pivots = [replace(r, id=f"{r.id}/{turn}", seed=turn, max_new_tokens=1, excluded=tuple(taken[r.id])) for r in asked]
+        plain = [replace(r, id=f"{r.id}/plain{turn}") for r in asked]
+        drawn = served.run(pivots + plain)
+        for r, pivot, unchanged in zip(asked, pivots, plain, strict=True):
+            assert max(served.errors(pivot, drawn[pivot.id])) < 1e-4
+            assert drawn[unchanged.id].token_ids.tolist() == roots[r.id].token_ids.tolist()
+            token = int(drawn[pivot.id].token_ids[0])
+            assert token not in taken[r.id]
+            taken[r.id].append(token)
+
+
+def test_exclusion_holds_for_every_token_of_a_longer_request(served, requests):
+    asked = [r for r in requests if r.latent is None]
+    roots = served.run(asked)
+    without = [replace(r, id=f"{r.id}/w", excluded=tuple(set(roots[r.id].token_ids.tolist()))) for r in asked]
+    drawn = served.run(without)
+    for r in without:
+        assert not set(drawn[r.id].token_ids.tolist()) & set(r.excluded)
+        assert max(served.errors(r, drawn[r.id])) < 1e-4
