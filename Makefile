@@ -27,7 +27,7 @@ SMOKE := configs/smoke$(if $(filter cuda,$(DEVICE)),-gpu).yaml
 TINY := .cache/models/tiny-qwen3
 SMOLLM2 := .cache/models/smollm2-135m-instruct
 LATENT := configs/smollm2-135m-gsm8k.yaml
-STUDY ?= configs/studies/sums.yaml
+STUDY ?= configs/studies/ladder.yaml
 STUDIES := arithmetic-i2b arithmetic-grpo gsm8k-i2b gsm8k-grpo
 OTHERS := latent_fit.steps=40 latent_fit.beta_cycles=1 latent_fit.min_use=-100 latent_fit.min_active_units=0
 
@@ -42,7 +42,7 @@ setup:  ## create or update .venv for this machine
 smoke: $(ENV)  ## set up, make a tiny model and train it end to end, on the CPU or on one GPU
 	$(PYTHON) tools/make_tiny_model.py --out $(TINY) --seed 0
 	$(PYTHON) -m ib_lpo train $(SMOKE) cluster.device=$(DEVICE) --fresh
-	$(PYTHON) tools/beside_study.py runs/smoke$(if $(filter cuda,$(DEVICE)),-gpu) studies/sums --variants grpo,pivot-resampled,untrained-z
+	$(PYTHON) tools/beside_study.py runs/smoke$(if $(filter cuda,$(DEVICE)),-gpu) studies/ladder --task sums --variants grpo,distinct
 
 test: $(ENV)  ## every test; the browser tests need a Chromium, which is installed where that is possible
 	$(PYTHON) tools/setup_browser.py
@@ -76,13 +76,16 @@ chaos: $(ENV)  ## kill every kind of process at random moments of real runs, and
 simulate: $(ENV)  ## the real driver on 256 simulated engines: idle time, lost work, cost per trajectory; about an hour
 	$(PYTHON) tools/simulate.py
 
-study-models: $(ENV)  ## make the tiny models of configs/studies/ for three seeds; about 5 minutes of one core
-	for seed in 0 1 2; do $(PYTHON) tools/make_tiny_model.py configs/tasks/sums.yaml --out .cache/models/tasks/sums-$$seed --seed $$seed || exit; done
+study-models: $(ENV)  ## make the tiny models of configs/studies/ladder.yaml, four for each of three tasks; about 20 minutes of one core
+	for task in sums two_ways sparse; do for seed in 2 3 5 6; do $(PYTHON) tools/make_tiny_model.py configs/tasks/$$task.yaml \
+		--out .cache/models/tasks/$$task-$$seed --seed $$seed || exit; done; done
 
-study: study-models  ## run a study: make study STUDY=configs/studies/sums.yaml; a killed one goes on
+study: study-models  ## run a study: make study STUDY=configs/studies/ladder.yaml; a killed one goes on; hours
 	$(PYTHON) -m ib_lpo study $(STUDY)
 
-study-short: study-models  ## compare forks with GRPO on three tiny models at equal generated tokens; about 20 minutes of two cores
+study-short: $(ENV)  ## compare the method with GRPO on three tiny models at equal generated tokens; about 15 minutes of two cores
+	for seed in 2 3 5; do $(PYTHON) tools/make_tiny_model.py configs/tasks/two_ways.yaml \
+		--out .cache/models/tasks/two_ways-$$seed --seed $$seed || exit; done
 	$(PYTHON) -m ib_lpo study configs/studies/short.yaml
 
 study-estimators: $(ENV)  ## compare the estimators of S_IB on four written solutions and on sampled ones of GSM8K

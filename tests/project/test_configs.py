@@ -13,7 +13,13 @@ from ib_lpo.study.plan import plan
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 STUDIES = [path for path in sorted(CONFIGS.rglob("*.yaml")) if "variants" in yaml.safe_load(path.read_text())]
 MANIFESTS = [path for path in sorted(CONFIGS.rglob("*.yaml")) if path not in STUDIES]
-ON_8_GPUS = ["qwen2.5-7b-math-dapo", "qwen3-14b-math-dapo", *(f"baselines/{kind}" for kind in LOSSES)]
+ON_8_GPUS = [
+    "qwen2.5-7b-math-dapo",
+    "qwen3-14b-math-dapo",
+    "paper/qwen2.5-7b",
+    "paper/qwen3-14b",
+    *(f"baselines/{kind}" for kind in LOSSES),
+]
 
 # Where each baseline differs from GRPO, in dotted keys, besides name, learner.loss.kind and the keys that only its loss has.
 LOSS, ADVANTAGE = "learner.loss.", "learner.advantage."
@@ -67,6 +73,14 @@ def test_a_study_plans_its_runs(path):
 def test_run_names_are_distinct():
     names = [load(path).name for path in MANIFESTS]
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(("ours", "paper"), [("qwen2.5-7b-math-dapo", "qwen2.5-7b"), ("qwen3-14b-math-dapo", "qwen3-14b")])
+def test_ours_differs_from_the_papers_settings_in_what_was_found_to_help(ours, paper):
+    method, published = load(CONFIGS / f"{ours}.yaml"), load(CONFIGS / f"paper/{paper}.yaml")
+    assert differences(method, published) == {"name", "branching.pivot", "latent.weights", LOSS + "clip_high"}
+    assert (published.branching.pivot, published.learner.loss.clip_high) == ("keep", 0.2)
+    assert (published.branching.roots, published.branching.branches, published.ib.beta) == (2, 3, 2.0)
 
 
 def test_grpo_differs_from_the_method_only_where_it_must():

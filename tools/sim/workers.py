@@ -86,7 +86,7 @@ class SimEngine:
         return Generation(
             id=id,
             token_ids=rng.choice(np.setdiff1d(np.arange(9), request.excluded), shown).astype(np.int32),
-            logprobs=np.full(shown, -1.0, np.float32),
+            logprobs=np.full(shown, -3.0, np.float32),
             entropies=rng.uniform(0, 3, shown).astype(np.float32),
             status=Status.TRUNCATED if shown == request.max_new_tokens else Status.FINISHED,
             spans=tuple(spans),
