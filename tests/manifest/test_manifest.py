@@ -241,11 +241,8 @@ RATIOS = [
 
 @pytest.mark.parametrize(("engine_is", "offpolicy", "kind"), RATIOS)
 def test_a_part_of_the_vocabulary_is_refused_exactly_where_a_ratio_is_taken(engine_is, offpolicy, kind):
-    values = (
-        MINIMAL
-        | {"branching": {"pivot": "resample"}}
-        | {"latent": NOISE | {"offpolicy": offpolicy, "kind": kind}, "learner": {"loss": {"engine_is": engine_is}}}
-    )
+    latent, loss = NOISE | {"offpolicy": offpolicy, "kind": kind}, {"engine_is": engine_is}
+    values = MINIMAL | {"branching": {"pivot": "resample"}, "latent": latent, "learner": {"loss": loss}}
     validate(values)
     for cut in ({"top_p": 0.9}, {"top_k": 20}, {"top_p": 0.9, "top_k": 20}):
         if engine_is or (offpolicy == "truncated_is" and kind != "none"):

@@ -13,13 +13,8 @@ from ib_lpo.study.plan import plan
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 STUDIES = [path for path in sorted(CONFIGS.rglob("*.yaml")) if "variants" in yaml.safe_load(path.read_text())]
 MANIFESTS = [path for path in sorted(CONFIGS.rglob("*.yaml")) if path not in STUDIES]
-ON_8_GPUS = [
-    "qwen2.5-7b-math-dapo",
-    "qwen3-14b-math-dapo",
-    "paper/qwen2.5-7b",
-    "paper/qwen3-14b",
-    *(f"baselines/{kind}" for kind in LOSSES),
-]
+OURS_AND_THE_PAPERS = ["qwen2.5-7b-math-dapo", "qwen3-14b-math-dapo", "paper/qwen2.5-7b", "paper/qwen3-14b"]
+ON_8_GPUS = [*OURS_AND_THE_PAPERS, *(f"baselines/{kind}" for kind in LOSSES)]
 
 # Where each baseline differs from GRPO, in dotted keys, besides name, learner.loss.kind and the keys that only its loss has.
 LOSS, ADVANTAGE = "learner.loss.", "learner.advantage."
