@@ -1,6 +1,6 @@
 r"""Braces around the arguments that TeX takes without: `\frac\pi5` is `\frac{\pi}{5}`, `\sqrt[3]5` is `\sqrt[3]{5}`.
 
-An argument is a group, a character, or a command with the groups that follow it. An exponent is braced where it is a command; one of
+An argument is a group, a character, or a command, with its own arguments if it takes some. An exponent is braced where it is a command; one of
 several digits, `x^10`, is meant as a whole and stays as it is.
 """
 
@@ -9,6 +9,7 @@ import re
 _ARGUMENTS = {"frac": 2, "binom": 2, "sqrt": 1}
 _CALL = re.compile(r"\\(?P<name>frac|binom|sqrt)(?![A-Za-z])|\^ ?(?=\\(?!circ(?![A-Za-z]))[A-Za-z])")
 _TOKEN = re.compile(r"\\[A-Za-z]+|\\.|[0-9A-Za-z]", re.DOTALL)
+_GROUPED = re.compile(r"\\(?:frac|binom|sqrt|text|math|over|bar|vec|hat|operatorname)[a-z]*")
 _INDEX = re.compile(r" ?\[[^\[\]]*\]")
 
 
@@ -52,6 +53,6 @@ def _argument(text: str, at: int) -> tuple[str, int]:
     if token is None:
         return "", at
     end = token.end()
-    while len(token[0]) > 1 and text[end : end + 1] == "{" and (closed := group_end(text, end)):
+    while _GROUPED.match(token[0]) and text[end : end + 1] == "{" and (closed := group_end(text, end)):
         end = closed
     return f"{{{text[start:end]}}}", end

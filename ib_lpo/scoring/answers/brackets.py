@@ -4,16 +4,26 @@ _OPENING, _CLOSING = "([{", ")]}"
 _INSIDE = "\x00"
 
 
+def balanced(text: str) -> bool:
+    """Whether every bracket has one that closes it, of whatever kind, as in `[0,1)`."""
+    depth = 0
+    for character in text:
+        depth += (character in _OPENING) - (character in _CLOSING)
+        if depth < 0:
+            return False
+    return depth == 0
+
+
 def top_level(text: str) -> str:
     """`text`, as long as it is, with a NUL for every character inside brackets; whole when its brackets do not match."""
+    if not balanced(text):
+        return text
     kept, depth = [], 0
     for character in text:
         depth -= character in _CLOSING
         kept.append(character if depth == 0 else _INSIDE)
         depth += character in _OPENING
-        if depth < 0:
-            return text
-    return text if depth else "".join(kept)
+    return "".join(kept)
 
 
 def cut(text: str, marks: str) -> list[str]:

@@ -50,7 +50,7 @@ def _conditioned(main: str, rest: str) -> Conditioned | None:
     if len(main) < 2 or RELATION.search(top_level(main)) or not conditions:
         return None
     letters = _letters(main)
-    if not all(RELATION.search(condition) and letters & _letters(condition) for condition in conditions):
+    if not all(RELATION.search(top_level(condition)) and letters & _letters(condition) for condition in conditions):
         return None
     return Conditioned(main, conditions)
 

@@ -9,14 +9,14 @@ import re
 from ib_lpo.scoring.answers.arguments import group_end
 from ib_lpo.scoring.answers.unit_names import UNIT_LETTERS
 
-_ENVIRONMENT = re.compile(r"(?<!\\)\\begin(?![A-Za-z])")
+_ROW = r"\\"  # its second backslash begins no command
+_ENVIRONMENT = re.compile(r"\\begin(?![A-Za-z])")
 _SIZES = re.compile(
     r"\\(?:left|right|middle)\.|\\(?:left|right|middle|[bB]igg?[lrm]?|displaystyle|textstyle|scriptstyle|limits|nolimits|strut|mathstrut|boldmath"
     r"|tiny|scriptsize|footnotesize|small|normalsize|large|Large|LARGE|huge|Huge|bf|it|rm|sf|tt|em|hfill|noindent|par|nonumber)(?![A-Za-z])"
     r"|\\!|\\[hvm]s(?:pace|kip)\*?\s*\{[^{}]*\}|\\h?phantom\s*\{[^{}]*\}"
 )
 _COLOURS = re.compile(r"\\(?:text)?color(?:box)?\s*(?:\[[^\[\]]*\])?\s*\{[^{}]*\}|\\fcolorbox\s*\{[^{}]*\}\s*\{[^{}]*\}")
-_ROW = r"\\"  # its second backslash begins no command
 _THIN = re.compile(r"\\\\|\\[,;: ]|\\q?quad(?![A-Za-z])|~|\s+")
 _FONTS = re.compile(
     r"\\(?P<font>text(?:bf|it|rm|normal|sf|tt|sc|up|md)?|math(?:rm|bf|it|sf|tt|normal|bfit)|mbox|operatorname|boldsymbol|bm|pmb|bold|emph"
@@ -35,7 +35,7 @@ _END = re.compile(r"(?:[\s.,;:]|\\\\)+$")
 def unescaped(text: str) -> str:
     r"""`text` with single backslashes where an escape doubled them all: `\\frac{1}{2}`. In an environment `\\` ends a row."""
     if _ENVIRONMENT.search(text):
-        return text
+        return text.replace(_ROW, "\\") if text.count(_ROW + "begin") == text.count("begin") else text
     return re.sub(r"\\\\(?=[A-Za-z\\{}$%,;:!()\[\]])", r"\\", text)
 
 
@@ -66,7 +66,7 @@ def undelimited(text: str) -> str:
             if len(text) > len(left + right) and text == left + inner + right and left not in inner:
                 text = inner.strip()
     if len(re.findall(r"(?<!\\)\$", text)) % 2 == 0:  # else one of them is a currency
-        text = _MATHS.sub(" ", text).strip()
+        text = " ".join(_MATHS.sub(" ", text).split())
     if text.startswith("{") and group_end(text, 0) == len(text):
         text = text[1:-1].strip()
     return text

@@ -104,6 +104,8 @@ def _same_container(found: str, wanted: str) -> bool | None:
     if both == (None, None):
         return None
     (container,), text = filter(None, both), (found if both[0] is None else wanted)
+    if value_of(text) is not None:
+        return None
     if len(container.parts) != 1:
         if both[0] is container and container.kind is Kind.LIST and len(set(map(bare, container.parts))) == len(container.parts):
             return all(same_answer(part, text) for part in container.parts) or _same_union(container.parts, text) or False

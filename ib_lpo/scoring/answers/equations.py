@@ -29,11 +29,12 @@ def same_equation(found: str, wanted: str, same: Same) -> bool | None:
     `same` compares what stands on the right. `x=5` and `y=5` differ.
     """
     sides = _sides(found), _sides(wanted)
-    if sides == (None, None) or (None in sides and any(RELATION.search(text) for text in (found, wanted) if _sides(text) is None)):
+    if sides == (None, None) or (None in sides and any(RELATION.search(top_level(text)) for text in (found, wanted) if _sides(text) is None)):
         return None
     left, right = sides
     if left and right:
-        if left[0] == right[0] and _droppable(*right, same):
+        names = [_parted(side)[0].replace(" ", "") for side, _ in sides]
+        if names[0] == names[1] and _droppable(*left, same) and _droppable(*right, same):
             return same(left[1], right[1])
         simple = all(_SIMPLE.fullmatch(name) for name, _ in sides)
         if not simple or max(len(left[0]), len(right[0])) > 1:

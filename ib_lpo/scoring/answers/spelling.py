@@ -7,9 +7,11 @@ A space between two letters or digits stays: `1 1/2` is not `11/2`. So does one 
 import re
 
 from ib_lpo.scoring.answers.arguments import braced
+from ib_lpo.scoring.answers.brackets import top_level
 from ib_lpo.scoring.answers.characters import ascii_spelling
 from ib_lpo.scoring.answers.dress import undelimited, undressed, unescaped
 from ib_lpo.scoring.answers.lists import listed
+from ib_lpo.scoring.answers.names import is_name
 from ib_lpo.scoring.answers.plain import latex_of
 from ib_lpo.scoring.answers.relations import ascending
 from ib_lpo.scoring.answers.rows import unstacked
@@ -30,6 +32,7 @@ _VALUE = re.compile(r"[-+]?[0-9.$\\]|(?!.*[A-Za-z]{2})", re.DOTALL)  # how a tex
 _LONE_UNIT = r"[A-Za-z]+(?:-[0-9]|\^[0-9])?"
 _IN_BRACKETS = re.compile(r"^(?P<value>(?:[^A-Za-z]|\\[A-Za-z]+)*[0-9}]) \( ?(?:in )?(?:\\text\{)?(?P<words>[A-Za-z][A-Za-z /^0-9]*[A-Za-z0-9])\}? ?\)$")
 _THOUSANDS = re.compile(r"(?<=[0-9])(?:\{ ?, ?\}|,(?=\s*\\!))(?:\s|\\[,!;: ]|~)*(?=[0-9]{3}(?![0-9]))")
+_GROUPS = re.compile(r"(?<![0-9A-Za-z.,_^])[1-9][0-9]{0,2}(?:,[0-9]{3})+(?![0-9]|,[0-9])")
 _DOTS = re.compile(r"(?<![0-9.])([0-9]*\.[0-9]+) ?(?:\.{3,}|\\(?:ldots|[cl]?dots[cbm]?)(?![A-Za-z])\.?)")
 
 
@@ -54,6 +57,7 @@ _SYNONYMS = [
     }.items()
 ] + [
     (re.compile(r"\{ ?([,:]) ?\}"), lambda match: match[1]),
+    (re.compile(r"_\{ ?([0-9A-Za-z]) ?\}"), lambda match: f"_{match[1]}"),
     (re.compile(r"\{\}(?= ?\^)"), lambda match: ""),
     (re.compile(rf"\\text\{{ ?({_LONE_UNIT}) ?\}} ?(/|\\cdot(?![A-Za-z])) ?\\text\{{ ?({_LONE_UNIT}) ?\}}"), _unit_product),
     (re.compile(r"\\equiv(?![A-Za-z])"), lambda match: "="),
@@ -65,6 +69,7 @@ _SYNONYMS = [
     (re.compile(r"\\text\{ ?infinity ?\}", re.IGNORECASE), lambda match: r"\infty"),
     (re.compile(r"\{? ?\\euro(?![A-Za-z]) ?\}?"), lambda match: "\u20ac"),
     (re.compile(r"^(?:\\(?:approx|sim)(?![A-Za-z])|(?:approximately|approx\.?|about|around|roughly) ) ?", re.IGNORECASE), lambda match: ""),
+    (re.compile(r"(\\frac ?(?:\{[0-9]+\}|[0-9]) ?(?:\{[0-9]+\}|[0-9])) ([A-Za-z]{2,}(?: [A-Za-z]+)*)$"), lambda match: f"{match[1]}\\text{{{match[2]}}}"),
     (_IN_BRACKETS, lambda match: f"{match['value']}\\text{{{match['words']}}}"),
 ]
 
@@ -79,12 +84,26 @@ def normalise(expression: str) -> str:
     text = _FREE_SPACE.sub("", text).strip().rstrip(".,;")
     whole = _WHOLE.fullmatch(text)
     text = _FREE_SPACE.sub("", whole[1]).rstrip(".") if whole and _VALUE.match(whole[1]) else text
-    return ascending(_as_set(text))
+    return ascending(exact_side(whole_thousands(_as_set(text))))
 
 
 def separated(text: str) -> str:
-    r"""`text` with plain commas for the marks that part thousands, `{,}` and `,\!`, and `\ldots` for the dots after a decimal."""
-    return _DOTS.sub(r"\1\\ldots ", _THOUSANDS.sub(",", text))
+    r"""`text` without the marks that certainly part thousands, `{,}` and `,\!`, and with `\ldots` for the dots after a decimal."""
+    return _DOTS.sub(r"\1\\ldots ", _THOUSANDS.sub("", text))
+
+
+def whole_thousands(text: str) -> str:
+    """`text` without the commas that part thousands, if all outside brackets do: `x=1,234` is `x=1234`, `3,100,200,5` is a list."""
+    outside = top_level(text)
+    if "," not in outside or ";" in outside or "," in _GROUPS.sub("", outside):
+        return text
+    return _GROUPS.sub(lambda match: match[0].replace(",", ""), text)
+
+
+def exact_side(text: str) -> str:
+    r"""What a decimal is said to be the rounding of: `x=10\pi\approx31.4` is `x=10\pi`. A name is no such thing: `x\approx31.4` stays."""
+    exact, sign, _ = text.partition("\\approx")
+    return exact.strip() if sign and exact.strip() and not is_name(exact.rpartition("=")[2].strip()) else text
 
 
 def unfonted(text: str) -> str:

@@ -86,6 +86,11 @@ def canonical(words: str, power: str | None = None) -> tuple[str, bool]:
     return " ".join(factor if exponent == 1 else f"{factor}^{exponent}" for factor, exponent in ordered), True
 
 
+def is_unit(word: str) -> bool:
+    """Whether `word` names a unit, or is a little word between such names."""
+    return word.lower() in _KNOWN or word.lower() in ("sq", "cu", "of", "in", "an")
+
+
 def _abbreviated(words: str) -> str:
     return _PRODUCTS.get(words.strip(), words)
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ib_lpo.scoring.answers.number_words import NO_UNIT, SCALES
 from ib_lpo.scoring.answers.numbers import read_number
-from ib_lpo.scoring.answers.unit_names import ALIASES, UNIT_LETTERS, canonical
+from ib_lpo.scoring.answers.unit_names import ALIASES, UNIT_LETTERS, canonical, is_unit
 
 _TEMPERATURES = {"celsius", "fahrenheit", "kelvin"}
 _POWER = r"\^\s*\{?\s*(?P<power>-?[1-4])\s*\}?"
@@ -21,7 +21,7 @@ _TRAILING = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _COUNTED = re.compile(
-    rf"(?P<value>(?:\\frac|[^A-Za-z\\]|\\%)*?[0-9}}%]) (?P<words>(?:[A-Za-z]{{2,}}(?:[ /][A-Za-z]+){{0,3}}|[mgshlL]))(?:{_POWER})?"
+    rf"(?P<value>(?:\\frac|[^A-Za-z\\]|\\%)*?[0-9}}%]) (?P<words>(?:[A-Za-z]{{2,}}(?:[ /][A-Za-z]+){{0,3}}|[mgshlL](?:/[A-Za-z]+)?))(?:{_POWER})?"
 )
 _MODULUS = re.compile(
     r"(?P<value>.*[^ (]) ?(?:\\[bp]?mod(?![A-Za-z])|\(\\(?:bmod(?![A-Za-z])|text\{mod\})|(?<= )mod(?![A-Za-z]))"
@@ -43,7 +43,7 @@ _CURRENCIES = {*_SYMBOLS.values(), "cent", "yuan"}
 _OHM = re.compile(r"(?P<value>-?[0-9.,]+(?:\\(?:times|cdot)10\^\{?-?[0-9]+\}?)?)\\Omega ?")
 _MODULO_ZERO = "modulo 0"
 _UNIT = re.compile(r"[A-Za-z][A-Za-z .^{}0-9/\-']*")
-_LONE_LETTER = re.compile(r"(?<![A-Za-z'])[A-Za-z](?![A-Za-z'])")
+_ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 
 
 class Measured(NamedTuple):
@@ -80,9 +80,16 @@ def split_unit(text: str) -> Measured:
     if not _UNIT.fullmatch(words) or NO_UNIT.search(words):
         return Measured(text, None)
     name, known = canonical(words, match["power"])
-    if not known and any(letter not in UNIT_LETTERS | {"a"} for letter in _LONE_LETTER.findall(words)):
-        return Measured(text, None)  # a factor, after a name that is unknown
+    if not known and any(map(_is_product, re.findall("[A-Za-z]+", words))):
+        return Measured(text, None)
     return Measured(value, name, known)
+
+
+def _is_product(word: str) -> bool:
+    """Whether letters after a number are factors: `4 xy`, `2 abc`, `5 pqr`, and not a word."""
+    if len(word) == 1:
+        return word not in UNIT_LETTERS | {"a"}
+    return (len(word) == 2 or word in _ALPHABET or not set(word.lower()) & set("aeiouy")) and not is_unit(word)
 
 
 def _price(text: str) -> Measured | None:

@@ -1,11 +1,12 @@
 """The built-in reward `math`: 1 when the final answer of a response equals the gold answer as mathematics, else 0.
 
-The final answer is the last complete `\\boxed{...}`, else the last `#### x` (scoring/answer_text.py). What cannot be compared within
+The final answer is the last complete `\\boxed{...}`, else the last `#### x` (scoring/answer_text.py), outside the response's thinking: what
+is stated there alone is WRONG, unless `verifier.thinking` is `graded`. What cannot be compared within
 bounds is UNVERIFIABLE. What cannot be read as mathematics at all, `?!` or `the answer`, is WRONG unless it is the spelling of the gold
 answer: a policy must not escape a wrong grade by writing what nobody can read.
 """
 
-from ib_lpo.scoring.answer_text import find_answer
+from ib_lpo.scoring.answer_text import find_answer, find_anywhere
 from ib_lpo.scoring.answers.bounds import MAX_ANSWER_CHARS
 from ib_lpo.scoring.answers.equality import Undecided, judgeable, same_answer
 from ib_lpo.scoring.answers.spelling import normalise
@@ -21,11 +22,16 @@ _WARM_UP = (
 
 
 class MathReward:
-    """See the module; stateless."""
+    """See the module; stateless. `thinking`: whether an answer counts wherever it stands."""
+
+    def __init__(self, *, thinking: bool = False) -> None:
+        self._find = find_anywhere if thinking else find_answer
 
     def __call__(self, response: str, answer: str) -> Grade:
         """The grade of the final answer of `response`."""
-        found = find_answer(response)
+        found = self._find(response)
+        if found is None and find_anywhere(response) is not None:
+            return WRONG
         expression = "" if found is None else found.expression
         if len(expression) > MAX_ANSWER_CHARS:
             return unverifiable(Cause.TOO_LONG)
@@ -58,3 +64,4 @@ def _gold_expression(gold: str) -> str:
 
 
 REWARD = MathReward()
+THINKING = MathReward(thinking=True)
