@@ -21,6 +21,7 @@ _WORDED = [
 ]
 _JOINT = re.compile(rf",? ?\\text\{{,? ?{_OPENED}(?: all| any| every| each)?\}} ?|,? {_OPENED} (?:(?:all|any|every|each) )?|,")
 _BRACKETED = re.compile(r",? ?\((?P<condition>.*)\)", re.DOTALL)
+_MOST = 4  # conditions
 _LETTER = re.compile(r"\\[A-Za-z]+|[A-Za-z]")
 
 
@@ -37,8 +38,9 @@ def split_condition(text: str) -> Conditioned:
         text = pattern.sub(lambda match: f", {match['letter']}\\in\\mathbb{{{_KINDS[match['kind']]}}}", text)
     text = re.sub(r"(\\text\{(?:for|where|with|if|when)\}|,)(?: ?, ?)+", ", ", text)
     outside = top_level(text)
-    for joint in _JOINT.finditer(text):
-        if outside[joint.start()] != "\x00" and (found := _conditioned(text[: joint.start()], text[joint.end() :])):
+    joints = [joint for joint in _JOINT.finditer(text) if outside[joint.start()] != "\x00"]
+    for joint in joints[-_MOST:]:
+        if (found := _conditioned(text[: joint.start()], text[joint.end() :])):
             return found
     opening = outside.rfind("(")
     bracketed = _BRACKETED.fullmatch(text, opening) if opening > 0 else None

@@ -15,7 +15,7 @@ from math_verify.parser import parse_latex_cached
 from sympy import Basic, Eq, Expr, I, MatrixBase, Pow, Symbol, Union, expand_log, log, simplify
 from sympy.core.relational import Relational
 
-from ib_lpo.scoring.answers.exactness import told_apart
+from ib_lpo.scoring.answers.exactness import differ_at_a_point, told_apart
 
 Parsed = Basic | MatrixBase
 _DIGITS = 40
@@ -53,12 +53,16 @@ def same(found: Parsed, wanted: Parsed) -> bool:
     """
     if {isinstance(found, Eq), isinstance(wanted, Eq)} == {True, False} and any(isinstance(side, Expr) for side in (found, wanted)):
         return False
+    if isinstance(found, Expr) and isinstance(wanted, Expr) and differ_at_a_point(found, wanted):
+        return False
     return verify([wanted], [found], timeout_seconds=None, allow_set_relation_comp=True) and not told_apart(found, wanted)
 
 
 def same_where_positive(found: Parsed, wanted: Parsed) -> bool:
     r"""Whether roots, powers and logarithms of letters are equal for positive letters: `\ln\frac pq` and `\ln p-\ln q`."""
     if not (isinstance(found, Expr) and isinstance(wanted, Expr)) or not (_rooted(found) or _rooted(wanted)):
+        return False
+    if differ_at_a_point(found, wanted):
         return False
     letters = found.free_symbols | wanted.free_symbols
     positive = {letter: Symbol(letter.name, positive=True) for letter in letters if letter.is_real}
