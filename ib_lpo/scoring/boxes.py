@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 OPENING = re.compile(r"\\{1,2}(?:boxed|fbox)\s*\{?")
 _BRACES = re.compile(
-    r"(?P<boxed>\\{1,2}(?:boxed|fbox)\s*\{)|(?P<single>\\{1,2}boxed[ \t]++(?P<number>-?[0-9]++(?:[.,/][0-9]++)*))|\\.|(?P<brace>[{}])", re.DOTALL
+    r"(?P<boxed>\\{1,2}(?:boxed|fbox)\s*\{)|(?P<single>\\{1,2}boxed[ \t]++(?P<number>-?[0-9]++(?:[.,/][0-9]++)*))|\\.|(?P<brace>[{}])",
+    re.DOTALL,
 )
 _LABEL = r"(?:\\?[A-Za-z]+(?:_\{?[0-9A-Za-z]+\}?)?(?:\([A-Za-z]\))?)"
 _DELIMITERS = r"(?:[\s$~&]|\\[()\[\],;: ]|\\q?quad(?![A-Za-z]))*+"

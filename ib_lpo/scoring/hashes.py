@@ -11,7 +11,10 @@ from dataclasses import dataclass
 _LONGEST = 200  # characters of such a line
 _TAIL = re.compile(r"(?:<[^<>\n]*>|\s)*$")  # special tokens may end the line
 _CURRENCY = r"(?:\\?\$|[\u20ac\u00a3\u00a5\u20b9])"
-_NUMBER = rf"[-+\u2212]?[ \t]?{_CURRENCY}?-?(?:[0-9][0-9,]*+(?:\.[0-9]+)?|\.[0-9]+)(?:[ ]?/[ ]?[0-9]+|[ ][0-9]+/[0-9]+|:[0-9]+)?[ \t]?(?:\\?%|{_CURRENCY})?"
+_NUMBER = (
+    rf"[-+\u2212]?[ \t]?{_CURRENCY}?-?(?:[0-9][0-9,]*+(?:\.[0-9]+)?|\.[0-9]+)"
+    rf"(?:[ ]?/[ ]?[0-9]+|[ ][0-9]+/[0-9]+|:[0-9]+)?[ \t]?(?:\\?%|{_CURRENCY})?"
+)
 _FORMULA = r"\$[^$\n]+\$|\\\([^\n]+?\\\)|-?\\[dt]?frac\{[^{}]+\}\{[^{}]+\}"
 _UNIT = r"[a-z\u00b0\u00b5][a-z'\-]*(?:/[a-z]+)?(?:\^?[23\u00b2\u00b3])?"
 _LINE = re.compile(

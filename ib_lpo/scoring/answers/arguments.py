@@ -1,7 +1,7 @@
 r"""Braces around the arguments that TeX takes without: `\frac\pi5` is `\frac{\pi}{5}`, `\sqrt[3]5` is `\sqrt[3]{5}`.
 
-An argument is a group, a character, or a command, with its own arguments if it takes some. An exponent is braced where it is a command; one of
-several digits, `x^10`, is meant as a whole and stays as it is.
+An argument is a group, a character, or a command, with its own arguments if it takes some. An exponent is braced where it is a
+command; one of several digits, `x^10`, is meant as a whole and stays as it is.
 """
 
 import re

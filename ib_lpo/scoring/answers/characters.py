@@ -1,9 +1,10 @@
-r"""Characters beyond ASCII under the LaTeX spelling of what they mean: minus signs, full-width brackets, Greek letters, sub- and superscripts.
+r"""Characters beyond ASCII under the LaTeX spelling of what they mean: minus signs, full-width brackets, Greek, sub- and superscripts.
 
 Digits and Latin letters of other alphabets stay as they are: they are no usual spelling, and what they look like is not what they mean.
 """
 
 import re
+import unicodedata
 
 _FRACTIONS = {
     "\u00bd": "12",
@@ -54,10 +55,15 @@ _SYMBOLS = {
     "\u03d5": "\\phi ",
     "\u00b5": "\\mu ",
 }
-_GREEK = (
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho  sigma tau upsilon phi chi psi omega".split(" ")
-)
-_CAPITALS = ("Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Phi", "Psi", "Omega")  # the others look like Latin letters
+_GREEK = [chr(code) for code in range(0x3B1, 0x3CA) if chr(code) != "\u03bf"]  # omicron looks like o
+_CAPITALS = "\u0393\u0394\u0398\u039b\u039e\u03a0\u03a3\u03a6\u03a8\u03a9"  # the others look like Latin letters
+
+
+def _greek_name(letter: str) -> str:
+    name = unicodedata.name(letter).rpartition(" ")[2].replace("LAMDA", "LAMBDA")
+    return name.lower() if letter.islower() else name.capitalize()
+
+
 _PLAIN = str.maketrans(
     "\u2212\u2010\u2011\u2012\u2013\u2014\uff0d\ufe63\uff0b\uff1d\uff1c\uff1e\uff08\uff09\uff3b\uff3d\uff0c\u3001\uff1b\uff1a\u2236\uff0e"
     "\u3002\uff5c\u2223\uff01\u2217\uff0a\u2032\u2019",
@@ -66,15 +72,15 @@ _PLAIN = str.maketrans(
 _OTHER = str.maketrans(
     {character: f"\\frac{{{digits[0]}}}{{{digits[1]}}}" for character, digits in _FRACTIONS.items()}
     | {character: spelling for characters, spelling in _SYMBOLS.items() for character in characters}
-    | {chr(0x3B1 + index): f"\\{name} " for index, name in enumerate(_GREEK) if name and name != "omicron"}
-    | {chr(ord("\u0391") + _GREEK.index(name.lower())): f"\\{name} " for name in _CAPITALS}
+    | {letter: f"\\{_greek_name(letter)} " for letter in (*_GREEK, *_CAPITALS)}
     | {"\uff5b": "\\{", "\uff5d": "\\}", "\u27e8": "\\langle ", "\u27e9": "\\rangle ", "\uff05": "\\%", "\u3000": " "}
     | dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff", "")  # of no width and no effect on what stands beside them
 )
-_RAISED = dict(zip("\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207a\u207b\u207d\u207e\u207f\u02e3\u2071", "0123456789+-()nxi"))
-_LOWERED = dict(zip("\u2080\u2081\u2082\u2083\u2084\u2085\u2086\u2087\u2088\u2089\u2099", "0123456789n"))
+_HIGH = "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207a\u207b\u207d\u207e\u207f\u02e3\u2071"
+_LOW = "\u2080\u2081\u2082\u2083\u2084\u2085\u2086\u2087\u2088\u2089\u2099"
 _SCRIPTS = [
-    (re.compile(f"[{''.join(characters)}]+"), sign, str.maketrans(characters)) for sign, characters in (("^", _RAISED), ("_", _LOWERED))
+    (re.compile(f"[{characters}]+"), sign, str.maketrans(characters, meaning))
+    for sign, characters, meaning in (("^", _HIGH, "0123456789+-()nxi"), ("_", _LOW, "0123456789n"))
 ]
 _ROOT = re.compile(r"\u221a(?:([0-9]+|[A-Za-z])|\(([^()]*)\)|(?=\{))")
 

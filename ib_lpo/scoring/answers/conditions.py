@@ -16,7 +16,9 @@ _KINDS = {"integer": "Z", "positive integer": "N", "natural number": "N", "real"
 _KIND = rf"(?P<kind>{'|'.join(sorted(_KINDS, key=len, reverse=True))})s?"
 _WORDED = [
     re.compile(rf",? ?\\text\{{,? ?(?:{_OPENED} )?{_SOME}{_KIND}\}} ?(?P<letter>[A-Za-z])(?![A-Za-z])"),
-    re.compile(rf"(?:\\text\{{)?(?<![A-Za-z])(?P<letter>[A-Za-z])(?: |\}}|\\text\{{|\\in ?\\text\{{)(?:(?:is|be) )?{_SOME}{_KIND}(?:\}}|$)"),
+    re.compile(
+        rf"(?:\\text\{{)?(?<![A-Za-z])(?P<letter>[A-Za-z])(?: |\}}|\\text\{{|\\in ?\\text\{{)(?:(?:is|be) )?{_SOME}{_KIND}(?:\}}|$)"
+    ),
     re.compile(rf",? {_OPENED} {_SOME}{_KIND} (?P<letter>[A-Za-z])(?![A-Za-z])"),
 ]
 _JOINT = re.compile(rf",? ?\\text\{{,? ?{_OPENED}(?: all| any| every| each)?\}} ?|,? {_OPENED} (?:(?:all|any|every|each) )?|,")
@@ -40,7 +42,7 @@ def split_condition(text: str) -> Conditioned:
     outside = top_level(text)
     joints = [joint for joint in _JOINT.finditer(text) if outside[joint.start()] != "\x00"]
     for joint in joints[-_MOST:]:
-        if (found := _conditioned(text[: joint.start()], text[joint.end() :])):
+        if found := _conditioned(text[: joint.start()], text[joint.end() :]):
             return found
     opening = outside.rfind("(")
     bracketed = _BRACKETED.fullmatch(text, opening) if opening > 0 else None
@@ -58,4 +60,6 @@ def _conditioned(main: str, rest: str) -> Conditioned | None:
 
 
 def _letters(text: str) -> set[str]:
-    return {letter for letter in _LETTER.findall(text) if letter not in ("\\in", "\\le", "\\ge", "\\ne", "\\mathbb", "\\frac", "\\sqrt")} - set("ZNRQ")
+    return {
+        letter for letter in _LETTER.findall(text) if letter not in ("\\in", "\\le", "\\ge", "\\ne", "\\mathbb", "\\frac", "\\sqrt")
+    } - set("ZNRQ")

@@ -85,7 +85,9 @@ def _unfonted(font: str, content: str) -> str:
 
 def _flat(unit: str) -> str:
     r"""A unit in text: `m\cdot s^{-1}` is `m s-1`."""
-    return " ".join(re.sub(r"\\(?:cdot|times)(?![A-Za-z])", " ", re.sub(r"[{} ]*\^[{ ]*(-?[0-9])[ }]*", _exponent, unit)).split()).replace("\\", "")
+    return " ".join(re.sub(r"\\(?:cdot|times)(?![A-Za-z])", " ", re.sub(r"[{} ]*\^[{ ]*(-?[0-9])[ }]*", _exponent, unit)).split()).replace(
+        "\\", ""
+    )
 
 
 def _exponent(match: re.Match[str]) -> str:

@@ -156,7 +156,11 @@ def _same_symbolic(found: str, wanted: str) -> bool:
     parsed = symbolic.parse(found)
     if parsed is None:
         return False
-    return _same_beginning(found, wanted) or symbolic.same(parsed, gold) or ("|" not in found + wanted and symbolic.same_where_positive(parsed, gold))
+    return (
+        _same_beginning(found, wanted)
+        or symbolic.same(parsed, gold)
+        or ("|" not in found + wanted and symbolic.same_where_positive(parsed, gold))
+    )
 
 
 def _same_beginning(found: str, wanted: str) -> bool:

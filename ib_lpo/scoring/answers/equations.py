@@ -29,7 +29,9 @@ def same_equation(found: str, wanted: str, same: Same) -> bool | None:
     `same` compares what stands on the right. `x=5` and `y=5` differ.
     """
     sides = _sides(found), _sides(wanted)
-    if sides == (None, None) or (None in sides and any(RELATION.search(top_level(text)) for text in (found, wanted) if _sides(text) is None)):
+    if sides == (None, None) or (
+        None in sides and any(RELATION.search(top_level(text)) for text in (found, wanted) if _sides(text) is None)
+    ):
         return None
     left, right = sides
     if left and right:

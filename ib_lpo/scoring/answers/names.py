@@ -1,4 +1,5 @@
-r"""What only names a value: `x`, `v_{\max}`, `\angle ABC`, `P(Y\ge3)`, `f^{-1}(2)`, `\frac{PQ}{QR}`, `m+n`, `\frac{dy}{dx}`, `[ABC]`, `|AB|`.
+r"""What only names a value: `x`, `v_{\max}`, `\angle ABC`, `P(Y\ge3)`, `f^{-1}(2)`, `\frac{PQ}{QR}`, `m+n`,
+`\frac{dy}{dx}`, `[ABC]`, `|AB|`.
 
 Not `2x`, `x^2`, `x+1`, `\frac1x`, `\sqrt x` or `|x|`, whose equations have other solutions, and not `x(x+1)`, which is a product.
 """
@@ -9,7 +10,9 @@ from ib_lpo.scoring.answers.arguments import group_end
 
 _SUBSCRIPT = re.compile(r"_ ?(?=\{)")
 _SHORT_SUBSCRIPT = re.compile(r"_ ?(?:\\[A-Za-z]+(?![A-Za-z{])|[0-9A-Za-z])")
-_MARKS = re.compile(r"'|\^ ?(?:\{ ?(?:-1|\*|\\(?:star|ast|prime|circ)|T|\\prime\\prime) ?\}|\*|\\(?:star|ast|prime)(?![A-Za-z])|T(?![A-Za-z]))")
+_MARKS = re.compile(
+    r"'|\^ ?(?:\{ ?(?:-1|\*|\\(?:star|ast|prime|circ)|T|\\prime\\prime) ?\}|\*|\\(?:star|ast|prime)(?![A-Za-z])|T(?![A-Za-z]))"
+)
 _ACCENTED = re.compile(
     r"\\(?:over(?:line|rightarrow|leftrightarrow)|(?:wide)?hat|(?:wide)?tilde|bar|vec|dot|arc|frown|math(?:bf|bb|cal|scr|frak|rm)|operatorname|text)"
     r" ?(?:\{(?P<content>[^{}]*)\}|(?P<letter>[A-Za-z]))"
@@ -28,7 +31,9 @@ _WORD = "\x01"  # stands for something that is a name
 def is_name(text: str) -> bool:
     """Whether a normalised text, the left side of an equation, only names its value."""
     text = _MARKS.sub("", _unscripted(text))
-    text = _LIMITS.sub(r"\1", _ACCENTED.sub(lambda match: f" {_WORD} " if " " in (match["content"] or "") else match["content"] or match["letter"], text))
+    text = _LIMITS.sub(
+        r"\1", _ACCENTED.sub(lambda match: f" {_WORD} " if " " in (match["content"] or "") else match["content"] or match["letter"], text)
+    )
     text = _BARS.sub(_WORD, _AREA.sub(_WORD, _uncalled(text)))
     for fraction in _FRACTION.finditer(text):
         if not (is_name(fraction["over"]) and is_name(fraction["under"])):

@@ -48,7 +48,10 @@ def read_number(text: str) -> Number | None:
     if value is None:
         return None
     base = match["base"] or match["digit"]
-    percent, exact = match["percent"] is not None, match["decimal"] is None and (match["shown"] is None or repeated(match["shown"]) is not None)
+    percent, exact = (
+        match["percent"] is not None,
+        match["decimal"] is None and (match["shown"] is None or repeated(match["shown"]) is not None),
+    )
     cut = cut_of(match["shown"]) if match["shown"] else None
     return Number(-value if match["sign"] == "-" else value, exact, percent, None if base is None else int(base), cut)
 

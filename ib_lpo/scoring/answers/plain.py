@@ -5,10 +5,8 @@ A name counts where no letter stands beside it: `pi` in `7pi`, not in `pint`. A 
 
 import re
 
-_FUNCTIONS = (
-    "arcsin arccos arctan arccot arcsec arccsc arsinh arcosh arctanh sinh cosh tanh sin cos tan cot csc log ln lg exp gcd lcm"
-).split()
-_BRACKETED = ("sec", "min", "max", "deg", "floor", "ceil")  # also second, minute, degree
+_FUNCTIONS = "arcsin|arccos|arctan|arccot|arcsec|arccsc|arsinh|arcosh|arctanh|sinh|cosh|tanh|sin|cos|tan|cot|csc|log|ln|lg|exp|gcd|lcm"
+_BRACKETED = "sec|min|max|deg|floor|ceil"  # also second, minute, degree
 _OTHER_NAMES = {  # what others call them
     "arctg": "arctan",
     "arcctg": "arccot",
@@ -24,17 +22,16 @@ _OTHER_NAMES = {  # what others call them
     "th": "tanh",
 }
 _GREEK = (
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi omega"
-    " Gamma Delta Theta Lambda Sigma Phi Psi Omega"
-).split()
-_FONTED = "|".join(sorted([*_FUNCTIONS, *_BRACKETED, *_OTHER_NAMES], key=len, reverse=True))
-_FONT = re.compile(rf"\\(?:text|mathrm|operatorname|mathop|rm)\*? ?\{{ ?({_FONTED}) ?\}}")
+    "alpha|beta|gamma|delta|epsilon|zeta|eta|theta|iota|kappa|lambda|mu|nu|xi|pi|rho|sigma|tau|upsilon|phi|chi|psi|omega"
+    "|Gamma|Delta|Theta|Lambda|Sigma|Phi|Psi|Omega"
+)
+_CALLED = "|".join([_FUNCTIONS, *_OTHER_NAMES])
+_FONT = re.compile(rf"\\(?:text|mathrm|operatorname|mathop|rm)\*? ?\{{ ?({_CALLED}|{_BRACKETED}) ?\}}")
 _UNTEXTED = re.compile(r"\\text\{[^{}]*\}|\\(?:begin|end)\{[^{}]*\}|\\[A-Za-z]+")  # what is not plain
-_CALLED = "|".join(sorted([*_FUNCTIONS, *_OTHER_NAMES], key=len, reverse=True))
 _NAMES = [
     (re.compile(rf"(?<![A-Za-z\\])(?:{_CALLED})(?=[(^_\\{{ 0-9]|[xyt](?![A-Za-z]))"), lambda match: _named(match[0])),
-    (re.compile(rf"(?<![A-Za-z\\])(?:{'|'.join(_BRACKETED)})(?=\()"), lambda match: _named(match[0])),
-    (re.compile(rf"(?<![A-Za-z\\])(?:{'|'.join(_GREEK)})(?![A-Za-z])"), lambda match: f"\\{match[0]} "),
+    (re.compile(rf"(?<![A-Za-z\\])(?:{_BRACKETED})(?=\()"), lambda match: _named(match[0])),
+    (re.compile(rf"(?<![A-Za-z\\])(?:{_GREEK})(?![A-Za-z])"), lambda match: f"\\{match[0]} "),
     (re.compile(r"(?<![A-Za-z\\])(?:infinity|infty|inf|oo)(?![A-Za-z])"), lambda match: r"\infty "),
     (re.compile(r"(?<=[)\]]) ?U ?(?=[(\[])"), lambda match: r"\cup "),
 ]

@@ -30,7 +30,9 @@ _SETS = (
 _WHOLE = re.compile(r"\\text\{([^{}]*)\}")
 _VALUE = re.compile(r"[-+]?[0-9.$\\]|(?!.*[A-Za-z]{2})", re.DOTALL)  # how a text begins, or is, that is more than words
 _LONE_UNIT = r"[A-Za-z]+(?:-[0-9]|\^[0-9])?"
-_IN_BRACKETS = re.compile(r"^(?P<value>(?:[^A-Za-z]|\\[A-Za-z]+)*[0-9}]) \( ?(?:in )?(?:\\text\{)?(?P<words>[A-Za-z][A-Za-z /^0-9]*[A-Za-z0-9])\}? ?\)$")
+_IN_BRACKETS = re.compile(
+    r"^(?P<value>(?:[^A-Za-z]|\\[A-Za-z]+)*[0-9}]) \( ?(?:in )?(?:\\text\{)?(?P<words>[A-Za-z][A-Za-z /^0-9]*[A-Za-z0-9])\}? ?\)$"
+)
 _THOUSANDS = re.compile(r"(?<=[0-9])(?:\{ ?, ?\}|,(?=\s*\\!))(?:\s|\\[,!;: ]|~)*(?=[0-9]{3}(?![0-9]))")
 _GROUPS = re.compile(r"(?<![0-9A-Za-z.,_^])[1-9][0-9]{0,2}(?:,[0-9]{3})+(?![0-9]|,[0-9])")
 _DOTS = re.compile(r"(?<![0-9.])([0-9]*\.[0-9]+) ?(?:\.{3,}|\\(?:ldots|[cl]?dots[cbm]?)(?![A-Za-z])\.?)")
@@ -63,13 +65,19 @@ _SYNONYMS = [
     (re.compile(r"\\equiv(?![A-Za-z])"), lambda match: "="),
     (re.compile(r"\^ ?-([0-9]+|[A-Za-z])"), lambda match: f"^{{-{match[1]}}}"),
     (re.compile(r"(?<![A-Za-z])([ap])\. ?m(?![A-Za-z])\.?", re.IGNORECASE), lambda match: f"{match[1]}m"),
-    (re.compile(r"\^ ?\{ ?\\(?:circ|degree) ?\}|\\degree(?![A-Za-z])|\{ ?\^ ?\\circ ?\}|(?<=[0-9])\^ ?(?:\{o\}|o(?![A-Za-z]))"), lambda match: r"^\circ "),
+    (
+        re.compile(r"\^ ?\{ ?\\(?:circ|degree) ?\}|\\degree(?![A-Za-z])|\{ ?\^ ?\\circ ?\}|(?<=[0-9])\^ ?(?:\{o\}|o(?![A-Za-z]))"),
+        lambda match: r"^\circ ",
+    ),
     (re.compile(r"(?<!\\)%|\\(?:text|mathrm)\{ ?per ?cent ?\}|(?<=[0-9}]) ?per ?cent\b"), lambda match: r"\%"),
     (re.compile(r"\\emptyset(?![A-Za-z])"), lambda match: r"\{\}"),
     (re.compile(r"\\text\{ ?infinity ?\}", re.IGNORECASE), lambda match: r"\infty"),
     (re.compile(r"\{? ?\\euro(?![A-Za-z]) ?\}?"), lambda match: "\u20ac"),
     (re.compile(r"^(?:\\(?:approx|sim)(?![A-Za-z])|(?:approximately|approx\.?|about|around|roughly) ) ?", re.IGNORECASE), lambda match: ""),
-    (re.compile(r"(\\frac ?(?:\{[0-9]+\}|[0-9]) ?(?:\{[0-9]+\}|[0-9])) ([A-Za-z]{2,}(?: [A-Za-z]+)*)$"), lambda match: f"{match[1]}\\text{{{match[2]}}}"),
+    (
+        re.compile(r"(\\frac ?(?:\{[0-9]+\}|[0-9]) ?(?:\{[0-9]+\}|[0-9])) ([A-Za-z]{2,}(?: [A-Za-z]+)*)$"),
+        lambda match: f"{match[1]}\\text{{{match[2]}}}",
+    ),
     (_IN_BRACKETS, lambda match: f"{match['value']}\\text{{{match['words']}}}"),
 ]
 
@@ -122,4 +130,3 @@ def _as_set(text: str) -> str:
     if built is not None and "," not in built["relation"]:
         return built["relation"]
     return next((spelling for words, spelling in _SETS if words.fullmatch(unfonted(text))), text)
-

@@ -21,7 +21,8 @@ _TRAILING = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _COUNTED = re.compile(
-    rf"(?P<value>(?:\\frac|[^A-Za-z\\]|\\%)*?[0-9}}%]) (?P<words>(?:[A-Za-z]{{2,}}(?:[ /][A-Za-z]+){{0,3}}|[mgshlL](?:/[A-Za-z]+)?))(?:{_POWER})?"
+    r"(?P<value>(?:\\frac|[^A-Za-z\\]|\\%)*?[0-9}%]) "
+    rf"(?P<words>(?:[A-Za-z]{{2,}}(?:[ /][A-Za-z]+){{0,3}}|[mgshlL](?:/[A-Za-z]+)?))(?:{_POWER})?"
 )
 _MODULUS = re.compile(
     r"(?P<value>.*[^ (]) ?(?:\\[bp]?mod(?![A-Za-z])|\(\\(?:bmod(?![A-Za-z])|text\{mod\})|(?<= )mod(?![A-Za-z]))"
@@ -34,7 +35,8 @@ _SYMBOLS = {"\\$": "dollar", "$": "dollar", "\\pounds": "pound", "\u00a3": "poun
 _SYMBOL = r"\\?\$|\\pounds(?![A-Za-z])|[\u00a3\u20ac\u00a5\u20b9]"
 _CODE = r"USD|EUR|GBP|JPY|CNY|INR|Rs\.?"
 _CURRENCY = re.compile(
-    rf"(?P<sign>-?)(?:(?P<symbol>{_SYMBOL})|\\text\{{(?:(?P<fonted>{_SYMBOL})|(?P<code>{_CODE}))\}}|(?P<plain>{_CODE}) ?)(?P<value>-?[0-9.].*)",
+    rf"(?P<sign>-?)(?:(?P<symbol>{_SYMBOL})|\\text\{{(?:(?P<fonted>{_SYMBOL})|(?P<code>{_CODE}))\}}|(?P<plain>{_CODE}) ?)"
+    r"(?P<value>-?[0-9.].*)",
     re.DOTALL,
 )
 _PRICED = re.compile(rf"(?P<value>.*[0-9.}}]) ?(?:\\text\{{)?(?P<symbol>{_SYMBOL})\}}?(?P<rest>(?:/|per| |\\text).*)?", re.DOTALL)
@@ -111,7 +113,8 @@ def _price(text: str) -> Measured | None:
 
 
 def same_unit(found: str | None, wanted: str | None) -> bool:
-    """Whether nothing contradicts: the units are the same, or one side leaves its unit, the scale of its degrees, or what a price is paid for, out.
+    """Whether nothing contradicts: the units are the same, or one side leaves its unit, the scale of its
+    degrees, or what a price is paid for, out.
 
     A modulus of zero is never left out.
     """
