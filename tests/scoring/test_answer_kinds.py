@@ -41,4 +41,4 @@ def test_it_does_not_matter_which_of_two_plain_answers_is_the_gold_one(side):
 
 def test_thinking_counts_where_it_is_asked_to():
     response = r"<think>it must be \boxed{7}, no, wait</think> I do not know."
-    assert (REWARD(response, "7"), THINKING(response, "7")) == (WRONG, CORRECT)
+    assert (REWARD(response, "7"), THINKING(response, "7")) == (WRONG, CORRECT._replace(answer="7"))

@@ -10,7 +10,7 @@ from ib_lpo.scoring.answer_text import find_answer, find_anywhere
 from ib_lpo.scoring.answers.bounds import MAX_ANSWER_CHARS
 from ib_lpo.scoring.answers.equality import Undecided, judgeable, same_answer
 from ib_lpo.scoring.answers.spelling import normalise
-from ib_lpo.scoring.grades import CORRECT, NO_ANSWER, WRONG, Cause, Grade, unverifiable
+from ib_lpo.scoring.grades import CORRECT, MAX_ANSWER, NO_ANSWER, WRONG, Cause, Grade, unverifiable
 
 _WARM_UP = (
     ("\\frac{7}{x}", "\\frac{1}{2}"),
@@ -25,7 +25,7 @@ class MathReward:
     """See the module; stateless. `thinking`: whether an answer counts wherever it stands."""
 
     def __init__(self, *, thinking: bool = False) -> None:
-        self._find = find_anywhere if thinking else find_answer
+        self._find, self._thinking = (find_anywhere if thinking else find_answer), thinking
 
     def __call__(self, response: str, answer: str) -> Grade:
         """The grade of the final answer of `response`."""
@@ -42,9 +42,13 @@ class MathReward:
         if not wanted:
             return unverifiable(Cause.BAD_GOLD)
         try:
-            return CORRECT if same_answer(stated, wanted) else WRONG
+            return self._told(CORRECT if same_answer(stated, wanted) else WRONG, expression)
         except Undecided as undecided:
             return unverifiable(undecided.cause)
+
+    def _told(self, grade: Grade, expression: str) -> Grade:
+        """`grade` with the answer, where others would not find it."""
+        return grade._replace(answer=expression) if self._thinking and len(expression) <= MAX_ANSWER else grade
 
     def accepts(self, answer: str) -> bool:
         """Whether `answer` is one that other spellings can be compared with."""
