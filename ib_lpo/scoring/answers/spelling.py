@@ -34,6 +34,7 @@ _IN_BRACKETS = re.compile(
     r"^(?P<value>(?:[^A-Za-z]|\\[A-Za-z]+)*[0-9}]) \( ?(?:in )?(?:\\text\{)?(?P<words>[A-Za-z][A-Za-z /^0-9]*[A-Za-z0-9])\}? ?\)$"
 )
 _THOUSANDS = re.compile(r"(?<=[0-9])(?:\{ ?, ?\}|,(?=\s*\\!))(?:\s|\\[,!;: ]|~)*(?=[0-9]{3}(?![0-9]))")
+_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _GROUPS = re.compile(r"(?<![0-9A-Za-z.,_^])[1-9][0-9]{0,2}(?:,[0-9]{3})+(?![0-9]|,[0-9])")
 _DOTS = re.compile(r"(?<![0-9.])([0-9]*\.[0-9]+) ?(?:\.{3,}|\\(?:ldots|[cl]?dots[cbm]?)(?![A-Za-z])\.?)")
 
@@ -84,6 +85,8 @@ _SYNONYMS = [
 
 def normalise(expression: str) -> str:
     """The spelling described above. Empty for what holds no answer."""
+    if _NUMBER.fullmatch(expression):
+        return expression
     text = undressed(separated(ascii_spelling(unescaped(expression))))
     text = undelimited(latex_of(text))
     for pattern, spelling in _SYNONYMS:
