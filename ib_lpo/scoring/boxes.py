@@ -20,7 +20,9 @@ _WORD = rf"(?:\\(?:text|mathrm|textbf)\s*\{{{_PART},?\s*(?:and|or)\s*\}}|{_PART}
 _BETWEEN = re.compile(rf"{_DELIMITERS}(?:{_WORD}|[,;]{_DELIMITERS}{_WORD}?|\\&){_DELIMITERS}(?P<label>{_LABEL}\s*=)?{_DELIMITERS}")
 _BEFORE = re.compile(rf"(?<![A-Za-z0-9_+*/^=-])(?P<label>{_LABEL}\s*=)[\s$~]*$")
 _LONGEST_GAP = 80  # characters between two boxes of one answer
-_BLANK = re.compile(r"(?:[\s.~$?_]|\\[,;:! ]|\\[lc]?dots(?![A-Za-z])|\\q?quad(?![A-Za-z])|\\(?:text|mathrm)\s*\{\s*\}|\{\s*\})*+")
+_BLANK = re.compile(
+    r"(?:[\s.~$?_]|\\[,;:! ]|\\[lc]?dots(?![A-Za-z])|\\q?quad(?![A-Za-z])|\\(?:text|mathrm)\s*\{\s*\}|\\[hv]?(?:phantom|space)\s*\{[^{}]*\}|\{\s*\})*+"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ _NUMBER = (
 _FORMULA = r"\$[^$\n]+\$|\\\([^\n]+?\\\)|-?\\[dt]?frac\{[^{}]+\}\{[^{}]+\}"
 _UNIT = r"[a-z\u00b0\u00b5][a-z'\-]*(?:/[a-z]+)?(?:\^?[23\u00b2\u00b3])?"
 _LINE = re.compile(
-    rf"(?:\*\*)?(?:(?:(?:the )?(?:final )?answer)(?: is)?:? ?)?(?:\*\*)?[ \t]*(?P<value>(?:[A-Za-z] ?= ?)?(?:{_FORMULA}|{_NUMBER})"
-    rf"(?:\*\*)?(?:[ \t]?\(?{_UNIT}\)?(?: {_UNIT})?(?: per {_UNIT})?)?)[ \t]*\.?(?:\*\*)?\.?",
+    rf"(?:\*{{1,2}}|`)?(?:(?:(?:the )?(?:final )?answer)(?: is)?:? ?)?(?:\*\*)?[ \t]*(?P<value>(?:[A-Za-z] ?= ?)?(?:{_FORMULA}|{_NUMBER})"
+    rf"(?:\*{{1,2}}|`)?(?:[ \t]?\(?{_UNIT}\)?(?: {_UNIT})?(?: per {_UNIT})?)?)[ \t]*\.?(?:\*{{1,2}}|`)?\.?",
     re.IGNORECASE,
 )
 _CAPITAL_WORD = re.compile(r"(?<![A-Za-z\\$])[A-Z][a-z]+")
@@ -51,4 +51,4 @@ def _value(text: str, at: int) -> str | None:
     found = _LINE.fullmatch(_TAIL.sub("", line).strip())
     if found is None or _CAPITAL_WORD.search(found["value"]):
         return None
-    return found["value"].replace("**", "").strip()
+    return re.sub(r"[*`]", "", found["value"]).strip()

@@ -54,6 +54,7 @@ _SYMBOLS = {
     "\u2126": "\\Omega ",
     "\u03d5": "\\phi ",
     "\u00b5": "\\mu ",
+    "\u00a2": "\\text{ cents}",
 }
 _GREEK = [chr(code) for code in range(0x3B1, 0x3CA) if chr(code) != "\u03bf"]  # omicron looks like o
 _CAPITALS = "\u0393\u0394\u0398\u039b\u039e\u03a0\u03a3\u03a6\u03a8\u03a9"  # the others look like Latin letters

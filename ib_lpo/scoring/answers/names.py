@@ -20,7 +20,7 @@ _ACCENTED = re.compile(
 _LIMITS = re.compile(r"(\\(?:int|sum|prod|bigcup|bigcap) ?)(?:\^ ?(?:\{[^{}]*\}|\\?[0-9A-Za-z]+))?")
 _FRACTION = re.compile(r"\\frac\{(?P<over>[^{}]+)\}\{(?P<under>[^{}]+)\}")
 _AREA = re.compile(r"\[[A-Z]{3,}\]")
-_BARS = re.compile(r"\\?\|(?:[A-Zzwv\x01 ]|\\(?:cup|cap|setminus|to|vec)(?![A-Za-z]))+\\?\|")
+_BARS = re.compile(r"\\?\|(?:[A-Zzwv\x01 +-]|\\(?:cup|cap|setminus|to|vec)(?![A-Za-z]))+\\?\|")
 _CALLED = re.compile(r"(?P<head>\x01|\\?[A-Za-z]+)(?P<arguments>[(\[])")
 _TERM = r"(?:\\(?!(?:sqrt|frac|cdot|times|div|pm|binom|pi|infty)(?![A-Za-z]))[A-Za-z]+ ?|[A-Za-z] ?|\{[A-Za-z ]+\}|\x01 ?)++"
 _NAME = re.compile(rf"{_TERM}(?:[-+/:] ?{_TERM})*")
@@ -31,14 +31,18 @@ _WORD = "\x01"  # stands for something that is a name
 def is_name(text: str) -> bool:
     """Whether a normalised text, the left side of an equation, only names its value."""
     text = _MARKS.sub("", _unscripted(text))
-    text = _LIMITS.sub(
-        r"\1", _ACCENTED.sub(lambda match: f" {_WORD} " if " " in (match["content"] or "") else match["content"] or match["letter"], text)
-    )
+    text = _LIMITS.sub(r"\1", _ACCENTED.sub(_unaccented, text))
     text = _BARS.sub(_WORD, _AREA.sub(_WORD, _uncalled(text)))
     for fraction in _FRACTION.finditer(text):
         if not (is_name(fraction["over"]) and is_name(fraction["under"])):
             return False
     return _NAME.fullmatch(_FRACTION.sub(_WORD, text).strip()) is not None
+
+
+def _unaccented(match: re.Match[str]) -> str:
+    """What is under an accent or in a font: a letter or a word; of a vector, or several words, only that it is a name."""
+    content = match["content"] or match["letter"] or ""
+    return f" {_WORD} " if " " in content or match[0].startswith(("\\vec", "\\over")) else content
 
 
 def _unscripted(text: str) -> str:
@@ -53,12 +57,17 @@ def _uncalled(text: str) -> str:
     for match in reversed(list(_CALLED.finditer(text))):
         opening = match.start("arguments")
         end = _bracket_end(text, opening)
-        if end is None or match["head"] in text[opening:end]:
+        if end is None or _is_factor(match["head"], text[opening:end]):
             continue
         if match["arguments"] == "[" and match["head"] not in ("E", "V", "D"):
             continue
         text = text[:opening] + text[end:]
     return text
+
+
+def _is_factor(head: str, arguments: str) -> bool:
+    """Whether what stands before brackets is in them as well; the vertex A of a triangle ABC is not the area A."""
+    return re.search(rf"(?<![A-Za-z]){re.escape(head)}(?![A-Za-z])" if head.isupper() else re.escape(head), arguments) is not None
 
 
 def _bracket_end(text: str, opening: int) -> int | None:

@@ -33,7 +33,7 @@ _LONE_UNIT = r"[A-Za-z]+(?:-[0-9]|\^[0-9])?"
 _IN_BRACKETS = re.compile(
     r"^(?P<value>(?:[^A-Za-z]|\\[A-Za-z]+)*[0-9}]) \( ?(?:in )?(?:\\text\{)?(?P<words>[A-Za-z][A-Za-z /^0-9]*[A-Za-z0-9])\}? ?\)$"
 )
-_THOUSANDS = re.compile(r"(?<=[0-9])(?:\{ ?, ?\}|,(?=\s*\\!))(?:\s|\\[,!;: ]|~)*(?=[0-9]{3}(?![0-9]))")
+_THOUSANDS = re.compile(r"(?<=[0-9])(?:\{ ?, ?\}|,(?=(?:\s|\\[,;: ])*\\!))(?:\s|\\[,!;: ]|~)*(?=[0-9]{3}(?![0-9]))")
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _GROUPS = re.compile(r"(?<![0-9A-Za-z.,_^])[1-9][0-9]{0,2}(?:,[0-9]{3})+(?![0-9]|,[0-9])")
 _DOTS = re.compile(r"(?<![0-9.])([0-9]*\.[0-9]+) ?(?:\.{3,}|\\(?:ldots|[cl]?dots[cbm]?)(?![A-Za-z])\.?)")
@@ -61,7 +61,7 @@ _SYNONYMS = [
 ] + [
     (re.compile(r"\{ ?([,:]) ?\}"), lambda match: match[1]),
     (re.compile(r"_\{ ?([0-9A-Za-z]) ?\}"), lambda match: f"_{match[1]}"),
-    (re.compile(r"\{\}(?= ?\^)"), lambda match: ""),
+    (re.compile(r"(?<!\\)\{\}"), lambda match: ""),
     (re.compile(rf"\\text\{{ ?({_LONE_UNIT}) ?\}} ?(/|\\cdot(?![A-Za-z])) ?\\text\{{ ?({_LONE_UNIT}) ?\}}"), _unit_product),
     (re.compile(r"\\equiv(?![A-Za-z])"), lambda match: "="),
     (re.compile(r"\^ ?-([0-9]+|[A-Za-z])"), lambda match: f"^{{-{match[1]}}}"),
