@@ -21,7 +21,8 @@ _BETWEEN = re.compile(rf"{_DELIMITERS}(?:{_WORD}|[,;]{_DELIMITERS}{_WORD}?|\\&){
 _BEFORE = re.compile(rf"(?<![A-Za-z0-9_+*/^=-])(?P<label>{_LABEL}\s*=)[\s$~]*$")
 _LONGEST_GAP = 80  # characters between two boxes of one answer
 _BLANK = re.compile(
-    r"(?:[\s.~$?_]|\\[,;:! ]|\\[lc]?dots(?![A-Za-z])|\\q?quad(?![A-Za-z])|\\(?:text|mathrm)\s*\{\s*\}|\\[hv]?(?:phantom|space)\s*\{[^{}]*\}|\{\s*\})*+"
+    r"(?:[\s.~$?_]|\\[,;:! ]|\\[lc]?dots(?![A-Za-z])|\\q?quad(?![A-Za-z])"
+    r"|\\(?:text|mathrm)\s*\{\s*\}|\\[hv]?(?:phantom|space)\s*\{[^{}]*\}|\{\s*\})*+"
 )
 
 

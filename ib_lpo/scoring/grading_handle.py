@@ -104,13 +104,13 @@ class GradingProcess:
                 raise VerifierError(f"grading process {self.pid} began with {message!r} instead of {READY!r}")
             self.ready = True
             return None
-        verdict, cause, reward, retire, answer = message.decode().split(" ", 4)
+        verdict, cause, reward, retire, *answer = message.decode().split(" ", 4)
         self.ticket = None
         grade = Grade(
             Verdict(verdict),
             None if cause == "-" else Cause(cause),
             None if reward == "-" else float(reward),
-            None if answer == "-" else answer.removeprefix("="),
+            answer[0] if answer else None,
         )
         return Reply(grade, retire == "1")
 

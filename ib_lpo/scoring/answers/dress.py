@@ -74,7 +74,7 @@ def undelimited(text: str) -> str:
 
 def _unfonted(font: str, content: str) -> str:
     letter = len(content) == 1 and content.isalpha() and content not in UNIT_LETTERS
-    if letter or _PLAIN_TEXT.fullmatch(content):
+    if not content or letter or _PLAIN_TEXT.fullmatch(content):
         return content
     if "{" not in content and "\\" not in content:
         return f"\\text{{{content}}}"
