@@ -101,5 +101,6 @@ def _compare(found: Sequence[Outcome], trees: Sequence[RolloutTree], manifest: M
     for outcome, tree in zip(found, trees, strict=True):
         ids = [root.token_ids for root in tree.roots][few]
         features = None if encode is None else encode(ids).numpy()
-        texts, answers = zip(*((sample.text, sample.answer_class) for sample in outcome.samples[few]), strict=True)
+        texts = [sample.text for sample in outcome.samples[few]]
+        answers = None if outcome.answerless else [sample.answer_class for sample in outcome.samples[few]]
         outcome.diversity.update(measure([one.tolist() for one in ids], texts, answers, features))

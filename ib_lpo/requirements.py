@@ -28,6 +28,11 @@ def _of_questions(m: "Manifest") -> list[Requirement]:
             "{q}" in m.data.template,
             f"data.template={m.data.template!r}: has no {{q}}, so the question would be lost; add it",
         ),
+        (
+            m.verifier.thinking == "skipped" or m.verifier.reward == "math",
+            f"verifier.thinking={m.verifier.thinking}: verifier.reward={m.verifier.reward} reads responses as it likes; set "
+            "verifier.thinking=skipped, or verifier.reward=math",
+        ),
         *(
             (
                 source is None or source.answer_column is not None or m.verifier.reward != "math",

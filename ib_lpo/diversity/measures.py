@@ -41,13 +41,16 @@ class Measure:
 
 
 def measure(
-    token_ids: Sequence[Sequence[int]], texts: Sequence[str], answers: Sequence[str | None], features: np.ndarray | None
+    token_ids: Sequence[Sequence[int]], texts: Sequence[str], answers: Sequence[str | None] | None, features: np.ndarray | None
 ) -> dict[str, float]:
-    """The measures that are defined for these n samples, by name. Raises ValueError unless all arguments have n of them."""
+    """The measures that are defined for these n samples, by name. `answers` None: nothing is known of them.
+
+    Raises ValueError unless all other arguments have n of them.
+    """
     counts = {len(of) for of in (token_ids, texts, answers, features) if of is not None}
     if len(counts) > 1:
         raise ValueError(f"samples disagree in number: {sorted(counts)}; give token ids, text, answer and features of each")
-    samples = Samples(token_ids=[list(map(int, ids)) for ids in token_ids], texts=texts, answers=answers, features=features)
+    samples = Samples(token_ids=[list(map(int, ids)) for ids in token_ids], texts=texts, answers=answers or (), features=features)
     values = {name: one.of(samples) for name, one in MEASURES.items()}
     return {name: value for name, value in values.items() if not math.isnan(value)}
 

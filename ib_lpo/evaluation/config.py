@@ -9,7 +9,7 @@ from ib_lpo.data.config import SourceConfig
 from ib_lpo.latent.config import EncoderConfig
 from ib_lpo.section import Section
 
-KS = (1, 8, 16, 64, 256)  # of pass@k and maj@k, as far as there are that many samples
+KS = (1, 8, 16, 64, 256)  # of pass@k and maj@k, as far as there are that many samples; and n
 MOST_SAMPLES = 1024  # beyond these, numbers of subsets leave the range of float64
 
 Samples = Annotated[int, Field(ge=1, le=MOST_SAMPLES)]
@@ -44,7 +44,7 @@ class EvaluationConfig(Section):
     samples: Samples = 16
     """n, answers per question."""
     ks: Ks | None = None
-    """k of pass@k and maj@k, none above n; null: those of 1, 8, 16, 64, 256 that are not."""
+    """k of pass@k and maj@k, none above n; null: those of 1, 8, 16, 64, 256 that are not, and n."""
     temperature: float = Field(1.0, ge=0.0)
     """Sampling temperature; 0: greedy, which gives one sample."""
     top_p: float = Field(1.0, gt=0.0, le=1.0)
@@ -78,4 +78,4 @@ class EvaluationConfig(Section):
         """Its k of pass@k and maj@k, ascending."""
         own, n = self.benchmarks[benchmark].ks, self.samples_of(benchmark)
         asked = self.ks if own is None else own
-        return tuple(k for k in KS if k <= n) if asked is None else tuple(sorted(set(asked)))
+        return tuple(sorted({*(k for k in KS if k < n), n} if asked is None else set(asked)))

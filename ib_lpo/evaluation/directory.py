@@ -24,7 +24,7 @@ _DECIDES = {  # what is sampled and how it is graded: sections, and all that cou
     "data": {"template", "chat", "bad_answers"},
     "rollout": {"max_prompt_tokens", "max_response_tokens"},
     "learner": {"dtype"},
-    "verifier": {"reward", "deadline_s", "memory_mb"},
+    "verifier": {"reward", "thinking", "deadline_s", "memory_mb"},
     "cluster": {"device"},
 }
 _ONLY_SHOWN = {"every", "ks", "resamples", "published_model"}  # of `evaluation`

@@ -71,6 +71,7 @@ def _outcomes(trees: Sequence[RolloutTree], parts: Assembly, compare: Grader) ->
 
 def _means(benchmark: Benchmark, found: Sequence[Outcome]) -> dict[str, float]:
     rows = [per_question(outcome, benchmark.ks) for outcome in found]
-    means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    names = dict.fromkeys(name for row in rows for name in row)
+    means = {name: float(np.mean([row[name] for row in rows if name in row])) for name in names}
     counts = {"unverifiable": count(found, Verdict.UNVERIFIABLE), "uncompared": sum(outcome.uncompared for outcome in found)}
     return means | {name: float(value) for name, value in counts.items()}

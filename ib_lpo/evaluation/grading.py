@@ -31,5 +31,6 @@ class Grading:
         if self._diversity and len(ids) > 1:
             few = slice(self._compared)
             features = None if self._encode is None else self._encode([generation.token_ids for generation in generations[few]]).numpy()
-            found.diversity.update(measure(ids[few], texts[few], [sample.answer_class for sample in found.samples[few]], features))
+            answers = None if found.answerless else [sample.answer_class for sample in found.samples[few]]
+            found.diversity.update(measure(ids[few], texts[few], answers, features))
         return found

@@ -38,6 +38,11 @@ class Outcome:
         """By sample; only what the verifier takes for correct is."""
         return [sample.verdict is Verdict.CORRECT for sample in self.samples]
 
+    @property
+    def answerless(self) -> bool:
+        """Whether nothing is known of answers: no sample has one, and the reward does not say that they lack one."""
+        return all(sample.answer is None and sample.verdict is not Verdict.NO_ANSWER for sample in self.samples)
+
 
 def outcomes(
     questions: Sequence[Question],
@@ -63,13 +68,22 @@ def graded_outcomes(
 ) -> list[Outcome]:
     """`outcomes` of samples that are graded already: `grades` of all of them, question by question."""
     left_grades = iter(grades)
-    answers = [[None if (one := find_answer(text)) is None else one.expression for text in of] for of in texts]
+    said = iter(grades)
+    answers = [[_answer(text, next(said)) for text in of] for of in texts]
     classes, uncompared = classed(answers, compare)
     found = []
     for question, left, *columns in zip(questions, uncompared, texts, tokens, statuses, answers, classes, strict=True):
         samples = [_sample(*row, grade=next(left_grades)) for row in zip(*columns, strict=True)]
         found.append(Outcome(question=question.id, digest=digest(question), samples=samples, uncompared=left))
     return found
+
+
+def _answer(text: str, grade: Grade) -> str | None:
+    """What a response answers: what the reward says it does, else what stands in its last box or after `####`."""
+    if grade.answer is not None:
+        return grade.answer
+    stated = find_answer(text)
+    return None if stated is None else stated.expression
 
 
 def _sample(text: str, tokens: int, status: Status, answer: str | None, answer_class: str | None, *, grade: Grade) -> Sample:

@@ -13,6 +13,8 @@ class VerifierConfig(Section):
 
     reward: str = "math"
     """`math`, the name of an entry point of the group `ib_lpo.rewards`, or `package.module:attribute` (scoring/rewards/base.py)."""
+    thinking: Literal["skipped", "graded"] = "skipped"
+    """Answers inside `<think>...</think>`, of the reward `math`: `skipped`, wrong unless repeated outside, or `graded` like any other."""
     workers: int = Field(1, ge=1)
     """Grading processes."""
     deadline_s: float = Field(5.0, gt=0.0)

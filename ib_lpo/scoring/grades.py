@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 from ib_lpo.tree import Verdict
 
+MAX_ANSWER = 900  # characters of an answer that a reward returns; four bytes each have to fit into a reply
+
 
 class Cause(StrEnum):
     """Why an item is UNVERIFIABLE."""
@@ -21,11 +23,15 @@ class Cause(StrEnum):
 
 
 class Grade(NamedTuple):
-    """A verdict and its reward; `cause` is set for UNVERIFIABLE alone, which alone has no reward."""
+    """A verdict and its reward; `cause` is set for UNVERIFIABLE alone, which alone has no reward.
+
+    `answer`: what the response answers, where the reward says so; else it is looked for as scoring/answer_text.py does.
+    """
 
     verdict: Verdict
     cause: Cause | None = None
     reward: float | None = None  # in [0, 1]; 1.0 is CORRECT, less is WRONG with that much credit
+    answer: str | None = None
 
 
 CORRECT, WRONG, NO_ANSWER = Grade(Verdict.CORRECT, None, 1.0), Grade(Verdict.WRONG, None, 0.0), Grade(Verdict.NO_ANSWER, None, 0.0)

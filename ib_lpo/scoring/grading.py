@@ -5,7 +5,7 @@ import numbers
 import sys
 import traceback
 
-from ib_lpo.scoring.grades import Cause, Grade, graded, unverifiable
+from ib_lpo.scoring.grades import MAX_ANSWER, Cause, Grade, graded, unverifiable
 from ib_lpo.scoring.rewards.base import Reward
 from ib_lpo.tree import Verdict
 
@@ -58,8 +58,10 @@ def _is_share(value: object) -> bool:
 
 def _consistent(grade: Grade) -> bool:
     if grade.verdict is Verdict.UNVERIFIABLE:
-        return grade.reward is None and isinstance(grade.cause, Cause)
+        return grade.reward is None and grade.answer is None and isinstance(grade.cause, Cause)
     if grade.cause is not None or not _is_share(grade.reward):
+        return False
+    if grade.answer is not None and not (isinstance(grade.answer, str) and len(grade.answer) <= MAX_ANSWER):
         return False
     bounds = {Verdict.CORRECT: grade.reward == 1.0, Verdict.NO_ANSWER: grade.reward == 0.0, Verdict.WRONG: grade.reward < 1.0}
     return bounds.get(grade.verdict, False)

@@ -104,9 +104,14 @@ class GradingProcess:
                 raise VerifierError(f"grading process {self.pid} began with {message!r} instead of {READY!r}")
             self.ready = True
             return None
-        verdict, cause, reward, retire = message.decode().split()
+        verdict, cause, reward, retire, *answer = message.decode().split(" ", 4)
         self.ticket = None
-        grade = Grade(Verdict(verdict), None if cause == "-" else Cause(cause), None if reward == "-" else float(reward))
+        grade = Grade(
+            Verdict(verdict),
+            None if cause == "-" else Cause(cause),
+            None if reward == "-" else float(reward),
+            answer[0] if answer else None,
+        )
         return Reply(grade, retire == "1")
 
     def kill(self) -> None:

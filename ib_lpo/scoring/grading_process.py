@@ -30,7 +30,7 @@ def main(fd: int, parent: int, memory_mb: int, reward: str) -> None:
     """Serve until the socket closes. `reward`: package.module:attribute.
 
     First comes b"ready", or b"failed ..." and the end. A request is ("grade", response, gold) or ("gold", gold, ""), a reply is
-    b"verdict cause reward retire", with - for what is absent.
+    b"verdict cause reward retire", with - for what is absent, and then the answer, if the reward names one.
     """
     die_with(parent, signal.SIGKILL)
     sys.setrecursionlimit(_RECURSION_LIMIT)
@@ -50,8 +50,11 @@ def main(fd: int, parent: int, memory_mb: int, reward: str) -> None:
     socket.send_bytes(READY)
     try:
         while True:
-            (verdict, cause, value), retire = _answer(socket.recv(), judge, room)
-            socket.send_bytes(f"{verdict} {cause or '-'} {'-' if value is None else repr(value)} {int(retire)}".encode())
+            (verdict, cause, value, answer), retire = _answer(socket.recv(), judge, room)
+            reply = (
+                f"{verdict} {cause or '-'} {'-' if value is None else repr(value)} {int(retire)}{'' if answer is None else ' ' + answer}"
+            )
+            socket.send_bytes(reply.encode(errors="replace"))
     except (EOFError, ConnectionError):
         return
 

@@ -15,7 +15,7 @@ from multiprocessing.connection import wait
 from ib_lpo.scoring.config import VerifierConfig
 from ib_lpo.scoring.grades import Cause, Grade, unverifiable
 from ib_lpo.scoring.grading_handle import GradingProcess, ProcessDied, Stillborn, VerifierError
-from ib_lpo.scoring.rewards.find import locate
+from ib_lpo.scoring.rewards.find import locate_configured
 from ib_lpo.tree import Verdict
 
 Request = tuple[str, str, str]
@@ -32,7 +32,7 @@ class Verifier:
 
     def __init__(self, config: VerifierConfig) -> None:
         self._config = config
-        self._reward = locate(config.reward)
+        self._reward = locate_configured(config)
         self._processes = [GradingProcess(config, self._reward) for _ in range(config.workers)]
         self._counts: Counter[str] = Counter()
         self._stillborn = 0  # in a row

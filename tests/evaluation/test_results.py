@@ -89,6 +89,29 @@ def test_outcomes_hold_verdicts_and_one_spelling_per_answer():
     assert second.solved == [True] * 4 and second.question == "b"
 
 
+def graded_by(verdicts):
+    return lambda items: [verdicts[text] for text, _ in items]
+
+
+def summary_of(texts, verdicts):
+    statuses = [[Status.FINISHED] * 2] * 2
+    return summarise(BENCHMARK, outcomes(QUESTIONS, texts, [[1, 1]] * 2, statuses, graded_by(verdicts), grade), resamples=10, seed=0)
+
+
+def test_without_any_answer_there_is_no_majority():
+    verdicts = {"good": CORRECT, "bad": WRONG}
+    s = summary_of([["good", "bad"], ["bad", "bad"]], verdicts)
+    assert (s.estimates["pass@1"].mean, s.estimates["maj@1"], s.estimates["maj@2"], s.no_answer) == (0.25, None, None, 4)
+    s = summary_of([["good", "bad"], ["bad", "none"]], verdicts | {"none": NO_ANSWER})  # says of one that it has none
+    assert s.estimates["maj@1"].mean == 0.0
+
+
+def test_an_answer_that_the_reward_returns_has_a_vote():
+    verdicts = {"good": CORRECT._replace(answer="3"), "bad": WRONG._replace(answer="4"), "\\boxed{3}": WRONG._replace(answer="4")}
+    s = summary_of([["good", "bad"], ["bad", "\\boxed{3}"]], verdicts)
+    assert (s.estimates["maj@1"].mean, s.estimates["maj@2"].mean, s.no_answer) == (0.25, 0.25, 0)
+
+
 def test_the_verifier_is_not_asked_about_different_integers():
     asked = []
 
@@ -162,6 +185,12 @@ def manifest(model="Qwen/Qwen2.5-7B", **evaluation):
     benchmark = {"source": {"kind": "file", "path": "x.jsonl"}, "published": "MATH-500"}
     values = {"name": "t", "steps": 1, "model": {"path": model}, "latent": {"kind": "none"}}
     return validate(values | {"evaluation": {"benchmarks": {"sums": benchmark}, "samples": 2} | evaluation})
+
+
+def test_n_is_among_the_ks():
+    found = {n: manifest(samples=n).evaluation.ks_of("sums") for n in (1, 8, 10)}
+    assert found == {1: (1,), 8: (1, 8), 10: (1, 8, 10)}
+    assert manifest(samples=10, ks=[4]).evaluation.ks_of("sums") == (4,)
 
 
 def printed(settings):

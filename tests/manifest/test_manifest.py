@@ -117,6 +117,7 @@ def test_overrides_are_yaml_values(tmp_path):
         ("learner.loss.is_cap=0.5", r"is_cap=0\.5: .*greater than or equal to 1"),
         ("learner.advantage.overlong_buffer=4096", r"overlong_buffer=4096: every response would be overlong"),
         ("learner.advantage.path_weights=true", r"path_weights=true: learner\.advantage\.kind=group_mean has no segments .*kind=vine"),
+        ("verifier={thinking: graded, reward: 'json:loads'}", r"verifier\.thinking=graded: .*reward=json:loads reads .*reward=math"),
         ("learner.warmup_steps=999999", r"learner\.warmup_steps=999999: the run ends"),
         ("budget.generated_tokens=0", r"budget\.generated_tokens=0: .*greater than or equal to 1"),
         ("held_out={ks: [4], samples: 2}", r"^held_out\.ks=\[4\]: k=4 is more than the 2 samples .* held_out\.samples_at_end$"),

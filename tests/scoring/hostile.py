@@ -117,7 +117,7 @@ def _nesting() -> Iterator[tuple]:
     yield _boxed("(" * 60 + "1+" * 60 + "1" + ")" * 60)
     yield _boxed(r"\{" * 50 + "1" + r"\}" * 50)
     yield _boxed("(1," * 200 + "1" + ")" * 200)
-    yield _boxed(r"\text{" * 100 + "7" + "}" * 100)
+    yield _boxed(r"\text{" * 100 + "7" + "}" * 100, "7", CORRECT)
     yield _boxed(r"\boxed{" * 50 + "8" + "}" * 50, "7", WRONG)
 
 
@@ -199,9 +199,9 @@ def _braces() -> Iterator[tuple]:
     yield r"\boxed{7}}}}", "7", frozenset({CORRECT})
     yield r"\boxed{8}\boxed{7", "7", frozenset({WRONG})
     yield r"\boxed{7}\boxed{", "7", frozenset({CORRECT})
-    yield r"\boxed{7}\boxed{}", "7", frozenset({NO_ANSWER})
+    yield r"\boxed{7}\boxed{}", "7", frozenset({CORRECT})
     yield r"\boxed{\boxed{\boxed{7}}}", "7", frozenset({CORRECT})
-    yield r"\\boxed{7}", "7", frozenset({NO_ANSWER})
+    yield r"\\boxed{7}", "7", frozenset({CORRECT})
     yield r"boxed{7}", "7", frozenset({NO_ANSWER})
     yield r"\boxed{\frac{1}{2}", r"\frac{1}{2}", NOT_RIGHT
     yield r"\boxed" + " " * 100_000 + "{7}", "7", NOT_RIGHT | {CORRECT}

@@ -3,7 +3,7 @@
 import os
 import time
 
-from ib_lpo.scoring.grades import NO_ANSWER
+from ib_lpo.scoring.grades import CORRECT, NO_ANSWER, WRONG, Grade
 
 HERE = "tests.scoring.plugins"
 
@@ -16,6 +16,12 @@ def partial(response: str, answer: str) -> float:
     """The share of the answer's words that the response has."""
     words = answer.split()
     return sum(word in response.split() for word in words) / len(words)
+
+
+def last_line(response: str, answer: str) -> Grade:
+    """Grades the last line, and says that it is the answer."""
+    said = response.splitlines()[-1]
+    return (CORRECT if said == answer else WRONG)._replace(answer=said)
 
 
 def mixed(response: str, answer: str):

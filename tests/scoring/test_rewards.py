@@ -140,5 +140,13 @@ def test_a_reward_sees_the_whole_texts(verifier):
     assert verifier.grade([(long, long), (long, long[1:] + "x")]) == [CORRECT, WRONG]
 
 
+def test_a_reward_may_return_the_answer():
+    verifier = Verifier(config("last_line"))
+    found = verifier.grade([("so\nblue = \u03b1 whale", "blue = \u03b1 whale"), ("7\n", "8"), ("x" * 901, "7"), ("so\n=", "7")])
+    verifier.close()
+    assert [grade.answer for grade in found] == ["blue = \u03b1 whale", "7", None, "="]
+    assert [grade.verdict for grade in found] == [Verdict.CORRECT, Verdict.WRONG, Verdict.UNVERIFIABLE, Verdict.WRONG]
+
+
 def test_what_the_plugins_do_is_what_they_say():
     assert plugins.partial("a b", "a c") == 0.5 and plugins.digits.accepts("7") and not plugins.digits.accepts("x")

@@ -77,7 +77,7 @@ def _items(candidates: Sequence[Candidate], context: Context) -> list[_Item]:
         "top_p": rollout.top_p,
         "top_k": rollout.top_k,
         "max_response_tokens": rollout.max_response_tokens,
-        "verifier": manifest.verifier.model_dump(mode="json", include={"reward", "deadline_s", "memory_mb"}),
+        "verifier": manifest.verifier.model_dump(mode="json", include={"reward", "thinking", "deadline_s", "memory_mb"}),
         "seed": manifest.seed,
     }
     prompts = prompt_tokens([candidate.question for candidate in candidates], manifest.data, context.tokenizer)

@@ -19,6 +19,9 @@ _UNENDING = re.compile(
     r"|(?:-[ ]?){20}|(?:\|[^|]*){9}|(?:![^!]*){9}",
     re.DOTALL,
 )
+_SMALL_FACTORIAL = re.compile(r"\([0-9]{0,3}[a-zA-Z]?(?:[-+][0-9]{0,3}[a-zA-Z]?)*\)(?=!(?![)\] ]*!))")
+_NUMBER = r"(?:\\frac ?(?:\{[0-9]{1,4}\}|[0-9])(?:\{[0-9]{1,4}\}|[0-9])|[0-9]{0,4}\.?[0-9]{1,4}(?:/[0-9]{1,4})?)"
+_SMALL_BASE = re.compile(rf"\({_NUMBER}(?:[-+]{_NUMBER})?\)(?= ?\^)|(?<=\^)\{{[0-9]{{1,2}}\^(?:[0-9]|\{{[0-9]{{1,2}}\}})\}}")
 _MAX_TOWER = 2  # powers in exponents; 1 where there is no letter to stop their evaluation
 _COMMAND = re.compile(r"\\[A-Za-z]+")
 _MAX_POWERS = 24
@@ -35,10 +38,19 @@ def depth(text: str) -> int:
 
 def tractable(text: str) -> bool:
     """Whether sympy may be asked about `text` (normalised)."""
+    text = _SMALL_BASE.sub(_plain_power, _SMALL_FACTORIAL.sub("n", text))
     if len(text) > _MAX_CHARS or text.count("^") > _MAX_POWERS or _UNENDING.search(text):
         return False
     lettered = any(character.isalpha() for character in _COMMAND.sub("", text))
     return _tower(text) <= (_MAX_TOWER if lettered else 1)
+
+
+def _plain_power(match: re.Match[str]) -> str:
+    """A number for a numeric base in brackets, and for a power in an exponent that is small enough."""
+    if match[0][0] == "(":
+        return "2"
+    base, exponent = map(int, re.findall("[0-9]+", match[0]))
+    return f"{{{base**exponent}}}" if base**exponent < 10_000 else match[0]
 
 
 def _tower(text: str) -> int:

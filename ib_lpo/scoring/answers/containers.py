@@ -7,9 +7,9 @@ set, or for a tuple in the same order, and a tuple for a column.
 import re
 from collections.abc import Callable
 from enum import StrEnum
-from itertools import pairwise
 from typing import NamedTuple
 
+from ib_lpo.scoring.answers.brackets import balanced, cut, top_level
 from ib_lpo.scoring.answers.numbers import read_number
 from ib_lpo.scoring.answers.units import split_unit
 
@@ -36,7 +36,7 @@ class Container(NamedTuple):
 _COLUMN = re.compile(r"\\begin\{([pb]?matrix)\}([^&]*?)(?:\\\\)?\\end\{\1\}")
 _ANGLES = re.compile(r"\\langle(.*)\\rangle", re.DOTALL)
 _PLUS_MINUS = re.compile(r"\\pm(?![A-Za-z]) ?")
-_OPENING, _CLOSING = "([{", ")]}"
+_BRACKETS = re.compile(r"\\?[(\[{]\x00*[)\]}]")
 
 
 def split_container(text: str) -> Container | None:
@@ -47,53 +47,42 @@ def split_container(text: str) -> Container | None:
         cells = tuple(cell.strip() for cell in match[2].split("\\\\"))
         return Container(Kind.COLUMN, cells) if len(cells) > 1 and all(cells) else None
     text = _ANGLES.sub(r"(\1)", text)
-    cuts, depth, whole = [], 0, True  # whole: the first bracket closes at the very end
-    for index, character in enumerate(text):
-        if character in _OPENING:
-            depth += 1
-        elif character in _CLOSING:
-            depth -= 1
-            whole = whole and (depth > 0 or index == len(text) - 1)
-        elif character == "," and depth == 0:
-            cuts.append(index)
-        if depth < 0:
-            return None
-    if depth:
+    if not balanced(text):
         return None
-    if cuts:
-        return _parted(Kind.LIST, text, cuts)
-    found = _bracketed(text) if whole else None
+    outside = top_level(text)
+    if "," in outside or ";" in outside:
+        return _list(text, by=";" if ";" in outside else ",")
+    found = _bracketed(text) if _BRACKETS.fullmatch(outside) else None
     signed = _both_signs(text)
     return Container(Kind.LIST, signed) if found is None and len(signed) > 1 else found
+
+
+def _list(text: str, by: str) -> Container | None:
+    """What commas part; or, where semicolons do, what they part, each with commas being a tuple."""
+    parts = cut(text, by)
+    if by == ";":
+        parts = [f"({part})" if "," in top_level(part) and read_number(part) is None else part for part in parts]
+    parts = tuple(signed for part in parts for signed in _both_signs(part))
+    return Container(Kind.LIST, parts) if all(parts) else None
 
 
 def _bracketed(text: str) -> Container | None:
     if text.startswith("\\{") and text.endswith("\\}"):
         inner = text[2:-2]
-        return _parted(Kind.SET, inner, _commas(inner)) if inner else Container(Kind.SET, ())
+        return _parted(Kind.SET, inner) if inner else Container(Kind.SET, ())
     if len(text) < 3 or text[0] + text[-1] not in (Kind.TUPLE, Kind.CLOSED, Kind.LEFT_OPEN, Kind.RIGHT_OPEN):
         return None
     inner = text[1:-1]
-    found = _parted(Kind(text[0] + text[-1]), inner, _commas(inner))
+    found = _parted(Kind(text[0] + text[-1]), inner)
     if found is None or len(found.parts) == 1:
         return None
     vector = found.kind is Kind.CLOSED and len(found.parts) > 2
     return Container(Kind.TUPLE, found.parts) if vector else found
 
 
-def _commas(text: str) -> list[int]:
-    depth, cuts = 0, []
-    for index, character in enumerate(text):
-        depth += (character in _OPENING) - (character in _CLOSING)
-        if character in ",;" and depth == 0:
-            cuts.append(index)
-    return cuts
-
-
-def _parted(kind: Kind, text: str, cuts: list[int]) -> Container | None:
-    edges = [-1, *cuts, len(text)]
-    parts = tuple(text[start + 1 : end].strip() for start, end in pairwise(edges))
-    if kind in (Kind.LIST, Kind.SET):
+def _parted(kind: Kind, text: str) -> Container | None:
+    parts = tuple(cut(text, ",;"))
+    if kind is Kind.SET:
         parts = tuple(signed for part in parts for signed in _both_signs(part))
     return Container(kind, parts) if all(parts) else None
 

@@ -10,9 +10,10 @@ from functools import lru_cache
 from ib_lpo.scoring.answers import symbolic
 from ib_lpo.scoring.answers.bounds import MAX_ANSWER_CHARS, MAX_DEPTH, depth, tractable
 from ib_lpo.scoring.answers.choices import found_choice, same_words, wanted_choice
+from ib_lpo.scoring.answers.conditions import split_condition
 from ib_lpo.scoring.answers.containers import Kind, matches, split_container
-from ib_lpo.scoring.answers.equations import RELATION, same_equation
-from ib_lpo.scoring.answers.numbers import read_number, same_number
+from ib_lpo.scoring.answers.equations import RELATION, same_equation, value_of
+from ib_lpo.scoring.answers.numbers import begins_like, read_number, same_number
 from ib_lpo.scoring.answers.spelling import bare, unfonted
 from ib_lpo.scoring.answers.units import same_value, split_unit
 from ib_lpo.scoring.grades import Cause
@@ -49,7 +50,7 @@ def same_answer(found: str, wanted: str) -> bool:
     numbers = read_number(found), read_number(wanted)
     if None not in numbers:
         return same_number(*numbers)
-    for comparison in (_same_container, _same_measured, _same_clock, _same_equation, same_words):
+    for comparison in (_same_conditioned, _same_container, _same_measured, _same_clock, _same_equation, same_words):
         verdict = comparison(found, wanted)
         if verdict is not None:
             return verdict
@@ -64,9 +65,15 @@ def judgeable(wanted: str) -> bool:
         return True
     if same_words(wanted, wanted) and "\\text{" not in wanted[1:]:
         return wanted.casefold() not in _PLACEHOLDERS and unfonted(wanted).count(" ") < _MAX_WORDS
+    conditioned = split_condition(wanted)
+    if conditioned.conditions:
+        return judgeable(conditioned.main)
     container = split_container(wanted)
     if container is not None:
         return all(map(judgeable, container.parts))
+    named = value_of(wanted)
+    if named is not None:
+        return judgeable(named)
     measured = split_unit(wanted)
     if measured.value != wanted:
         return judgeable(measured.value)
@@ -74,6 +81,19 @@ def judgeable(wanted: str) -> bool:
         return False
     parsed = symbolic.parse(wanted)
     return parsed is not None and symbolic.same(parsed, parsed)
+
+
+def _same_conditioned(found: str, wanted: str) -> bool | None:
+    both = split_condition(found), split_condition(wanted)
+    if not any(side.conditions for side in both):
+        return None
+    if all(side.conditions for side in both) and not _same_conditions(*(side.conditions for side in both)):
+        return False
+    return same_answer(both[0].main, both[1].main)
+
+
+def _same_conditions(found: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
+    return len(found) == len(wanted) and all(any(same_answer(one, other) for one in found) for other in wanted)
 
 
 def _same_container(found: str, wanted: str) -> bool | None:
@@ -84,6 +104,8 @@ def _same_container(found: str, wanted: str) -> bool | None:
     if both == (None, None):
         return None
     (container,), text = filter(None, both), (found if both[0] is None else wanted)
+    if value_of(text) is not None:
+        return None
     if len(container.parts) != 1:
         if both[0] is container and container.kind is Kind.LIST and len(set(map(bare, container.parts))) == len(container.parts):
             return all(same_answer(part, text) for part in container.parts) or _same_union(container.parts, text) or False
@@ -132,7 +154,23 @@ def _same_symbolic(found: str, wanted: str) -> bool:
     if gold is None:
         raise Undecided(Cause.BAD_GOLD)
     parsed = symbolic.parse(found)
-    return parsed is not None and symbolic.same(parsed, gold)
+    if parsed is None:
+        return False
+    return (
+        _same_beginning(found, wanted)
+        or symbolic.same(parsed, gold)
+        or ("|" not in found + wanted and symbolic.same_where_positive(parsed, gold))
+    )
+
+
+def _same_beginning(found: str, wanted: str) -> bool:
+    r"""Whether one of them, `3.14159\ldots`, begins like the other, `\pi`."""
+    for decimal, other in ((found, wanted), (wanted, found)):
+        number = read_number(decimal)
+        if number is not None and number.cut is not None:
+            exact = symbolic.value(symbolic.parse(other))
+            return exact is not None and begins_like(number, exact)
+    return False
 
 
 def _differ_by_case(found: str, wanted: str) -> bool:

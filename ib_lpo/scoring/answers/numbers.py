@@ -10,6 +10,8 @@ import re
 from fractions import Fraction
 from typing import NamedTuple
 
+from ib_lpo.scoring.answers.decimals import Cut, cut_of, repeated, repeating
+
 _ROUNDING = Fraction(5, 10**7)  # absolute: half of the sixth decimal
 _RELATIVE = Fraction(1, 10**4)
 _SPACED = re.compile(r"(?<![0-9.])[0-9]{1,3}(?: [0-9]{3})+(?![0-9])")
@@ -20,7 +22,8 @@ _FRACTION = rf"(?:{_FRAC}|([0-9]+)/([0-9]+))"
 _DECIMAL = rf"(?:{_WHOLE}\.[0-9]*|\.[0-9]+)"
 _NUMBER = re.compile(
     rf"(?P<sign>[-+]?)(?:(?P<infinity>\\infty)|(?:(?P<whole>{_WHOLE})(?: | ?(?=\\frac)))?(?P<fraction>{_FRACTION})"
-    r"|(?P<start>[0-9]*\.(?P<fixed>[0-9]*))\\(?:overline|bar|dot)(?:\{(?P<cycle>[0-9]+)\}|(?P<turn>[0-9]))"
+    r"|(?P<start>[0-9]*\.[0-9]*)(?:\\(?:overline|bar|dot)(?:\{(?P<cycle>[0-9]+)\}|(?P<turn>[0-9]))|\((?P<turns>[0-9]+)\))"
+    r"|(?P<shown>[0-9]*\.[0-9]+)\\ldots"
     rf"|(?P<digits>(?P<decimal>{_DECIMAL})|{_WHOLE})(?:(?:(?:\\times|\\cdot|\*) ?10\^(?:\{{(?P<power>[-+]?[0-9]{{1,3}})\}}|(?P<tens>[0-9]))"
     r"|[eE](?P<exponent>[-+]?[0-9]{1,3})))?(?:_(?:\{(?P<base>[0-9]{1,2})\}|(?P<digit>[2-9])))?)(?P<percent>\\%)?"
 )
@@ -33,6 +36,7 @@ class Number(NamedTuple):
     exact: bool  # False: a decimal, which may be rounded
     percent: bool  # `value` is what stands before the sign
     base: int | None  # as subscript; `value` is then what the digits say in base ten
+    cut: Cut | None = None  # of a decimal that goes on: what begins like it
 
 
 def read_number(text: str) -> Number | None:
@@ -44,8 +48,12 @@ def read_number(text: str) -> Number | None:
     if value is None:
         return None
     base = match["base"] or match["digit"]
-    percent, exact = match["percent"] is not None, match["decimal"] is None
-    return Number(-value if match["sign"] == "-" else value, exact, percent, None if base is None else int(base))
+    percent, exact = (
+        match["percent"] is not None,
+        match["decimal"] is None and (match["shown"] is None or repeated(match["shown"]) is not None),
+    )
+    cut = cut_of(match["shown"]) if match["shown"] else None
+    return Number(-value if match["sign"] == "-" else value, exact, percent, None if base is None else int(base), cut)
 
 
 def same_number(found: Number, wanted: Number) -> bool:
@@ -66,6 +74,8 @@ def rounds(decimal: Number, value: Fraction) -> bool:
 
 
 def _same(a: Number, b: Number) -> bool:
+    if (a.cut is None) != (b.cut is None) and not (a.exact and b.exact):
+        return _begins(*((a, b) if a.cut else (b, a)))
     if a.value == b.value:
         return True
     if (a.exact and b.exact) or math.inf in (abs(a.value), abs(b.value)):
@@ -74,11 +84,27 @@ def _same(a: Number, b: Number) -> bool:
     return not shown and rounds(*((a, b.value) if not a.exact else (b, a.value)))
 
 
+def begins_like(number: Number, value: Fraction) -> bool:
+    """Whether `value` begins like a number that goes on."""
+    return number.cut is not None and number.value * value > 0 and number.cut.holds(value)
+
+
+def _begins(decimal: Number, other: Number) -> bool:
+    """A decimal that goes on equals no other that ends, unless that may be rounded."""
+    if not isinstance(other.value, Fraction):
+        return False
+    if other.exact:
+        return (other.value * 10**6).denominator != 1 and begins_like(decimal, other.value)
+    return decimal.exact and _same(decimal._replace(cut=None), other)
+
+
 def _magnitude(match: re.Match[str]) -> Fraction | None:
     if match["fraction"]:
         return _mixed(match)
-    if cycle := match["cycle"] or match["turn"]:
-        return Fraction("0" + match["start"] + "0") + Fraction(int(cycle), (10 ** len(cycle) - 1) * 10 ** len(match["fixed"]))
+    if cycle := match["cycle"] or match["turn"] or match["turns"]:
+        return repeating(match["start"], cycle)
+    if shown := match["shown"]:
+        return repeated(shown) or Fraction(f"0{shown}")
     power = int(match["power"] or match["tens"] or match["exponent"] or 0)
     return Fraction(match["digits"].replace(",", "").rstrip(".")) * Fraction(10) ** power
 

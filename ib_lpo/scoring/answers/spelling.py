@@ -1,46 +1,21 @@
-r"""One spelling for what never changes a meaning: outer dollars, a final full stop, bracket sizes, fonts, spaces beside symbols.
+r"""One spelling for what never changes a meaning: the steps of the files beside this one, in order, and synonyms, spaces, words.
 
 A space between two letters or digits stays: `1 1/2` is not `11/2`. So does one after a comma that would otherwise part thousands:
-`1, 100` is two numbers. Fonts of a whole number, of a letter that is no unit, or of a choice vanish; other text is kept as `\text{...}`,
-since `\text{m}` after a number is a unit and `m` is a factor.
+`1, 100` is two numbers. Fonts of a whole number, of a letter that is no unit, or of a choice vanish; other text is kept as `\text{...}`.
 """
 
 import re
 
-from ib_lpo.scoring.answers.units import UNIT_LETTERS
+from ib_lpo.scoring.answers.arguments import braced
+from ib_lpo.scoring.answers.brackets import top_level
+from ib_lpo.scoring.answers.characters import ascii_spelling
+from ib_lpo.scoring.answers.dress import undelimited, undressed, unescaped
+from ib_lpo.scoring.answers.lists import listed
+from ib_lpo.scoring.answers.names import is_name
+from ib_lpo.scoring.answers.plain import latex_of
+from ib_lpo.scoring.answers.relations import ascending
+from ib_lpo.scoring.answers.rows import unstacked
 
-_FRACTIONS = ("12", "14", "34", "13", "23")
-_CHARACTERS = str.maketrans(
-    {
-        "\u2212": "-",
-        "\u00d7": "\\times ",
-        "\u00b7": "\\cdot ",
-        "\u00f7": "/",
-        "\u03c0": "\\pi ",
-        "\u221e": "\\infty ",
-        "\u00b0": "^\\circ ",
-        "\u2264": "\\le ",
-        "\u2265": "\\ge ",
-        "\u222a": "\\cup ",
-        "\u2205": "\\emptyset ",
-    }
-    | {
-        fraction: f"\\frac{{{over}}}{{{under}}}"
-        for fraction, (over, under) in zip("\u00bd\u00bc\u00be\u2153\u2154", _FRACTIONS, strict=True)
-    }
-    | dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff", "")  # of no width and no effect on what stands beside them
-)
-_SIZED = re.compile(r"\\(?:left|right|[bB]igg?[lr]?|displaystyle|limits)(?![A-Za-z])|\\!")
-_SUPERSCRIPTS = str.maketrans("\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207b", "0123456789-")
-_RAISED = re.compile("[\u2070\u00b9\u00b2\u00b3\u2074-\u2079\u207b]+")
-_ROOT = re.compile(r"\u221a(?:([0-9]+|[A-Za-z])|\(([^()]*)\)|(?=\{))")
-_DECORATED = re.compile(r"\\(?:text)?color\s*\{[A-Za-z]+\}|\\(?:bf|it|rm|underline)(?![A-Za-z])|^\s*\\approx(?![A-Za-z])")
-_STARRED = re.compile(r"\s*\*\*([^*]+)\*\*\s*")
-_ROW = r"\\"  # its second backslash begins no command
-_THIN = re.compile(r"\\\\|\\[,;: ]|\\q?quad(?![A-Za-z])|~|\s+")
-_FONT = re.compile(r"\\(?:text(?:bf|it|rm|normal|sf|tt)?|math(?:rm|bf|it|sf)|mbox|operatorname)\s*\{([^{}]*)\}")
-_PLAIN_TEXT = re.compile(r"[-+0-9.,/]+")
-_JOINED = re.compile(r",?(?: ?\\text\{ ?(?:and|or) ?\} ?|(?<![A-Za-z]{2}) (?:and|or) (?![A-Za-z]{2}))")
 _NO_LIST = r"(?!(?<=[0-9],) [0-9]{3}(?![0-9]))"  # a comma before a space parts no thousands
 _FREE_SPACE = re.compile(rf"{_NO_LIST}(?:(?<![0-9A-Za-z]) | (?![0-9A-Za-z]))")
 _UNNEEDED_SPACE = re.compile(rf"{_NO_LIST}(?:(?<![0-9]) | (?![0-9]))")
@@ -54,10 +29,27 @@ _SETS = (
 )
 _WHOLE = re.compile(r"\\text\{([^{}]*)\}")
 _VALUE = re.compile(r"[-+]?[0-9.$\\]|(?!.*[A-Za-z]{2})", re.DOTALL)  # how a text begins, or is, that is more than words
+_LONE_UNIT = r"[A-Za-z]+(?:-[0-9]|\^[0-9])?"
+_IN_BRACKETS = re.compile(
+    r"^(?P<value>(?:[^A-Za-z]|\\[A-Za-z]+)*[0-9}]) \( ?(?:in )?(?:\\text\{)?(?P<words>[A-Za-z][A-Za-z /^0-9]*[A-Za-z0-9])\}? ?\)$"
+)
+_THOUSANDS = re.compile(r"(?<=[0-9])(?:\{ ?, ?\}|,(?=(?:\s|\\[,;: ])*\\!))(?:\s|\\[,!;: ]|~)*(?=[0-9]{3}(?![0-9]))")
+_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
+_GROUPS = re.compile(r"(?<![0-9A-Za-z.,_^])[1-9][0-9]{0,2}(?:,[0-9]{3})+(?![0-9]|,[0-9])")
+_DOTS = re.compile(r"(?<![0-9.])([0-9]*\.[0-9]+) ?(?:\.{3,}|\\(?:ldots|[cl]?dots[cbm]?)(?![A-Za-z])\.?)")
+
+
+def _unit_product(match: re.Match[str]) -> str:
+    return f"\\text{{{match[1]}{'/' if match[2] == '/' else ' '}{match[3]}}}"
+
+
 _SYNONYMS = [
-    (re.compile(rf"\\(?:{names})(?![A-Za-z])"), lambda match, name=name: f"\\{name}")
+    (re.compile(rf"\\(?:{names})(?![A-Za-z])"), lambda match, name=name: name if name in "<>" else f"\\{name}")
     for name, names in {
         "frac": "[dtc]frac",
+        "binom": "[dt]binom",
+        "<": "lt",
+        ">": "gt",
         "le": "leq|leqslant",
         "ge": "geq|geqslant",
         "ne": "neq",
@@ -67,34 +59,62 @@ _SYNONYMS = [
         "to": "rightarrow",
     }.items()
 ] + [
-    (re.compile(r"\{\s*([,:])\s*\}"), lambda match: match[1]),
-    (re.compile(r"\\text\{([A-Za-z]+)\} ?/ ?\\text\{([A-Za-z]+)\}"), lambda match: f"\\text{{{match[1]}/{match[2]}}}"),
+    (re.compile(r"\{ ?([,:]) ?\}"), lambda match: match[1]),
+    (re.compile(r"_\{ ?([0-9A-Za-z]) ?\}"), lambda match: f"_{match[1]}"),
+    (re.compile(r"(?<!\\)\{\}"), lambda match: ""),
+    (re.compile(rf"\\text\{{ ?({_LONE_UNIT}) ?\}} ?(/|\\cdot(?![A-Za-z])) ?\\text\{{ ?({_LONE_UNIT}) ?\}}"), _unit_product),
     (re.compile(r"\\equiv(?![A-Za-z])"), lambda match: "="),
     (re.compile(r"\^ ?-([0-9]+|[A-Za-z])"), lambda match: f"^{{-{match[1]}}}"),
     (re.compile(r"(?<![A-Za-z])([ap])\. ?m(?![A-Za-z])\.?", re.IGNORECASE), lambda match: f"{match[1]}m"),
-    (re.compile(r"\^\s*\{\s*\\(?:circ|degree)\s*\}|\\degree(?![A-Za-z])"), lambda match: r"^\circ "),
+    (
+        re.compile(r"\^ ?\{ ?\\(?:circ|degree) ?\}|\\degree(?![A-Za-z])|\{ ?\^ ?\\circ ?\}|(?<=[0-9])\^ ?(?:\{o\}|o(?![A-Za-z]))"),
+        lambda match: r"^\circ ",
+    ),
     (re.compile(r"(?<!\\)%|\\(?:text|mathrm)\{ ?per ?cent ?\}|(?<=[0-9}]) ?per ?cent\b"), lambda match: r"\%"),
     (re.compile(r"\\emptyset(?![A-Za-z])"), lambda match: r"\{\}"),
-    (re.compile(r"\\text\{ ?infinity ?\}|^\s*infinity\s*$", re.IGNORECASE), lambda match: r"\infty"),
+    (re.compile(r"\\text\{ ?infinity ?\}", re.IGNORECASE), lambda match: r"\infty"),
+    (re.compile(r"\{? ?\\euro(?![A-Za-z]) ?\}?"), lambda match: "\u20ac"),
+    (re.compile(r"^(?:\\(?:approx|sim)(?![A-Za-z])|(?:approximately|approx\.?|about|around|roughly) ) ?", re.IGNORECASE), lambda match: ""),
+    (
+        re.compile(r"(\\frac ?(?:\{[0-9]+\}|[0-9]) ?(?:\{[0-9]+\}|[0-9])) ([A-Za-z]{2,}(?: [A-Za-z]+)*)$"),
+        lambda match: f"{match[1]}\\text{{{match[2]}}}",
+    ),
+    (_IN_BRACKETS, lambda match: f"{match['value']}\\text{{{match['words']}}}"),
 ]
-_GROUP = re.compile(r"\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)(?<!\\)\}")
-_OUTER = (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"))
 
 
 def normalise(expression: str) -> str:
-    """The spelling described above. Empty for what holds no answer. Linear in the text."""
-    starred = _STARRED.fullmatch(expression)
-    text = _ROOT.sub(_rooted, (starred[1] if starred else expression).translate(_CHARACTERS))
-    text = _RAISED.sub(lambda match: f"^{{{match[0].translate(_SUPERSCRIPTS)}}}", text)
-    text = _SIZED.sub("", _DECORATED.sub(" ", text)).replace("**", "^").replace("$\\$", "\\$")
-    text = _undelimited(_THIN.sub(lambda match: _ROW if match[0] == _ROW else " ", text))
-    text = _FONT.sub(_unfonted, text)
+    """The spelling described above. Empty for what holds no answer."""
+    if _NUMBER.fullmatch(expression):
+        return expression
+    text = undressed(separated(ascii_spelling(unescaped(expression))))
+    text = undelimited(latex_of(text))
     for pattern, spelling in _SYNONYMS:
         text = pattern.sub(spelling, text)
-    text = _FREE_SPACE.sub("", _JOINED.sub(", ", text)).strip().rstrip(".")
+    text = listed(unstacked(braced(text)))
+    text = _FREE_SPACE.sub("", text).strip().rstrip(".,;")
     whole = _WHOLE.fullmatch(text)
     text = _FREE_SPACE.sub("", whole[1]).rstrip(".") if whole and _VALUE.match(whole[1]) else text
-    return _as_set(text)
+    return ascending(exact_side(whole_thousands(_as_set(text))))
+
+
+def separated(text: str) -> str:
+    r"""`text` without the marks that certainly part thousands, `{,}` and `,\!`, and with `\ldots` for the dots after a decimal."""
+    return _DOTS.sub(r"\1\\ldots ", _THOUSANDS.sub("", text))
+
+
+def whole_thousands(text: str) -> str:
+    """`text` without the commas that part thousands, if all outside brackets do: `x=1,234` is `x=1234`, `3,100,200,5` is a list."""
+    outside = top_level(text)
+    if "," not in outside or ";" in outside or "," in _GROUPS.sub("", outside):
+        return text
+    return _GROUPS.sub(lambda match: match[0].replace(",", ""), text)
+
+
+def exact_side(text: str) -> str:
+    r"""What a decimal is said to be the rounding of: `x=10\pi\approx31.4` is `x=10\pi`. A name is no such thing: `x\approx31.4` stays."""
+    exact, sign, _ = text.partition("\\approx")
+    return exact.strip() if sign and exact.strip() and not is_name(exact.rpartition("=")[2].strip()) else text
 
 
 def unfonted(text: str) -> str:
@@ -107,29 +127,9 @@ def bare(text: str) -> str:
     return _UNNEEDED_SPACE.sub("", unfonted(text))
 
 
-def _undelimited(text: str) -> str:
-    text = text.strip().rstrip(".").strip()
-    for left, right in _OUTER:
-        inner = text[len(left) : -len(right)]
-        if text == left + inner + right and left not in inner:
-            text = inner.strip()
-    grouped = _GROUP.fullmatch(text)
-    return grouped[1].strip() if grouped else text
-
-
 def _as_set(text: str) -> str:
     """What describes a set, in words or by a relation of its elements, is spelled like it."""
     built = _BUILT.fullmatch(text)
     if built is not None and "," not in built["relation"]:
         return built["relation"]
     return next((spelling for words, spelling in _SETS if words.fullmatch(unfonted(text))), text)
-
-
-def _rooted(match: re.Match[str]) -> str:
-    return "\\sqrt" if match[0] == "\u221a" else f"\\sqrt{{{match[1] or match[2]}}}"
-
-
-def _unfonted(match: re.Match[str]) -> str:
-    content = match[1].strip()
-    letter = len(content) == 1 and content.isalpha() and content not in UNIT_LETTERS
-    return content if letter or _PLAIN_TEXT.fullmatch(content) else f"\\text{{{content}}}"

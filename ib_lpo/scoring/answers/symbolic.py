@@ -6,15 +6,19 @@ well, since it takes factors for units (`a+2c` would be `a+2`).
 
 import re
 from collections.abc import Sequence
+from fractions import Fraction
 from functools import lru_cache
 
 from latex2sympy2_extended import NormalizationConfig, normalize_latex
 from math_verify import verify
 from math_verify.parser import parse_latex_cached
-from sympy import Basic, Eq, Expr, I, MatrixBase, Symbol, Union
+from sympy import Basic, Eq, Expr, I, MatrixBase, Pow, Symbol, Union, expand_log, log, simplify
 from sympy.core.relational import Relational
 
+from ib_lpo.scoring.answers.exactness import differ_at_a_point, told_apart
+
 Parsed = Basic | MatrixBase
+_DIGITS = 40
 _DEGREES = re.compile(r"([0-9]+(?:\.[0-9]+)?)\^\\circ")
 _ODD_ROOT = re.compile(r"\\sqrt\[([0-9]*[13579])\]\{-([0-9./]+)\}")  # the real one is meant, sympy takes the principal one
 _SPELLING = NormalizationConfig(basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="none", equations=False)
@@ -43,10 +47,35 @@ def _imaginary(parsed: Expr) -> dict[Symbol, Expr]:
 
 
 def same(found: Parsed, wanted: Parsed) -> bool:
-    """Whether math-verify finds them equal. A relation and the set it describes are equal, an equation and its right side are not."""
+    """Whether math-verify finds them equal and nothing exact tells them apart, since it compares numbers by a few digits.
+
+    A relation and the set it describes are equal, an equation and its right side are not.
+    """
     if {isinstance(found, Eq), isinstance(wanted, Eq)} == {True, False} and any(isinstance(side, Expr) for side in (found, wanted)):
         return False
-    return verify([wanted], [found], timeout_seconds=None, allow_set_relation_comp=True)
+    if isinstance(found, Expr) and isinstance(wanted, Expr) and differ_at_a_point(found, wanted):
+        return False
+    return verify([wanted], [found], timeout_seconds=None, allow_set_relation_comp=True) and not told_apart(found, wanted)
+
+
+def same_where_positive(found: Parsed, wanted: Parsed) -> bool:
+    r"""Whether roots, powers and logarithms of letters are equal for positive letters: `\ln\frac pq` and `\ln p-\ln q`."""
+    if not (isinstance(found, Expr) and isinstance(wanted, Expr)) or not (_rooted(found) or _rooted(wanted)):
+        return False
+    if differ_at_a_point(found, wanted):
+        return False
+    letters = found.free_symbols | wanted.free_symbols
+    positive = {letter: Symbol(letter.name, positive=True) for letter in letters if letter.is_real}
+    difference = _done(found).subs(positive) - _done(wanted).subs(positive)
+    return simplify(expand_log(difference, force=True)).is_zero is True
+
+
+def value(parsed: Parsed | None) -> Fraction | None:
+    """The real number that `parsed` is, to _DIGITS digits; None for anything else."""
+    if not isinstance(parsed, Expr) or parsed.free_symbols:
+        return None
+    number = parsed.evalf(_DIGITS)
+    return Fraction(str(number)) if number.is_Float or number.is_Integer else None
 
 
 def described(relations: Sequence[str]) -> Parsed | None:
@@ -61,3 +90,14 @@ def described(relations: Sequence[str]) -> Parsed | None:
         return Union(*(relation.as_set() for relation in parsed))
     except NotImplementedError:
         return None
+
+
+def _rooted(parsed: Expr) -> bool:
+    """Whether it holds a logarithm, or a power of a letter that is no whole one."""
+    powers = (power for power in parsed.atoms(Pow) if power.free_symbols)
+    return parsed.has(log) or any(not power.exp.is_integer for power in powers)
+
+
+def _done(parsed: Parsed) -> Parsed:
+    """Evaluated; the grammar leaves everything as it was written."""
+    return parsed.doit()

@@ -30,6 +30,7 @@ class Reward(Protocol):
     def __call__(self, response: str, answer: str) -> float | Grade | None:
         """The reward of a response, special tokens included, given the gold answer of its question.
 
-        A number in [0, 1]: 1.0 is CORRECT, less is WRONG with that much credit. None: it cannot be told. A Grade says more, e.g. NO_ANSWER.
+        A number in [0, 1]: 1.0 is CORRECT, less is WRONG with that much credit. None: it cannot be told. A Grade says more: NO_ANSWER, or
+        the `answer` that the response gives, of at most 900 characters, which `ib-lpo eval` counts votes of.
         """
         ...

@@ -11,7 +11,8 @@ from importlib.metadata import entry_points
 from importlib.util import find_spec
 
 from ib_lpo.errors import UserError
-from ib_lpo.scoring.rewards import BUILT_IN
+from ib_lpo.scoring.config import VerifierConfig
+from ib_lpo.scoring.rewards import BUILT_IN, MATH_THINKING_TOO
 from ib_lpo.scoring.rewards.base import Reward
 
 GROUP = "ib_lpo.rewards"
@@ -40,6 +41,12 @@ def locate(name: str) -> str:
             f"verifier.reward={name!r}: there is no package {package!r} to import {path} from; install it, or put its folder on PYTHONPATH"
         )
     return path
+
+
+def locate_configured(config: VerifierConfig) -> str:
+    """`locate` of `config.reward`; of `math`, the variant that `config.thinking` asks for."""
+    path = locate(config.reward)
+    return MATH_THINKING_TOO if path == BUILT_IN["math"] and config.thinking == "graded" else path
 
 
 def load(path: str) -> Reward:
