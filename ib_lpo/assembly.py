@@ -25,6 +25,7 @@ from ib_lpo.latent.store import has_maps
 from ib_lpo.learner.group import LearnerGroup
 from ib_lpo.manifest import Manifest
 from ib_lpo.policy.load import load_config, load_tokenizer, text_decoder
+from ib_lpo.policy.weights import check_weights
 from ib_lpo.progress import say
 from ib_lpo.rollout.engines import Engines
 from ib_lpo.rollout.limits import check_context, context_tokens
@@ -97,6 +98,7 @@ def check(manifest: Manifest) -> Checked:
     benchmarks = load_benchmarks(manifest, tokenizer) if manifest.evaluation.every else []
     sets = without_benchmarks(sets, benchmarks, manifest)
     _check_scoring(manifest, sets, config)
+    _check_weights(manifest)
     return Checked(manifest=manifest, decode=text_decoder(tokenizer), sets=_judged(manifest, sets, benchmarks), benchmarks=benchmarks)
 
 
@@ -152,6 +154,14 @@ def _check_model(manifest: Manifest, config: PretrainedConfig) -> None:
             f"latent.weights={str(latent.weights)!r}: holds no maps of an injection, which latent.offpolicy=condition trains on; fit them "
             "with latent_fit.objective=lm, or use latent.offpolicy=truncated_is"
         )
+
+
+def _check_weights(manifest: Manifest) -> None:
+    """Raise UserError for weights of the policy (the KL term's reference, too), or of a scorer's own model, that are not whole."""
+    check_weights(manifest.model)
+    other = manifest.ib.reference_model
+    if manifest.runs_scorer and other is not None:
+        check_weights(manifest.model.model_copy(update={"path": str(other), "revision": None}), "ib.reference_model")
 
 
 def _check_diversity(manifest: Manifest) -> None:

@@ -25,6 +25,7 @@ from ib_lpo.latent.store import has_maps
 from ib_lpo.learner.restore import require_checkpoint
 from ib_lpo.manifest import Manifest
 from ib_lpo.policy.load import load_config, load_tokenizer, text_decoder
+from ib_lpo.policy.weights import check_weights
 from ib_lpo.progress import say
 from ib_lpo.rollout.limits import check_context
 from ib_lpo.scoring.answer_classes import comparing
@@ -60,6 +61,7 @@ def _check_model(manifest: Manifest) -> None:
     """Raise UserError for a model, a latent or a checkpoint that is missing or does not fit."""
     config = load_config(manifest.model)
     check_context(manifest, config)
+    check_weights(manifest.model)
     if manifest.evaluation.checkpoint is not None:
         require_checkpoint(manifest.evaluation.checkpoint, manifest)
     if manifest.latent.kind != "none":

@@ -25,6 +25,7 @@ from ib_lpo.latent.store import save_latent
 from ib_lpo.learner.config import LearnerConfig
 from ib_lpo.manifest import Manifest
 from ib_lpo.policy.load import load_config, load_tokenizer
+from ib_lpo.policy.weights import check_weights
 from ib_lpo.previous import require_same, set_aside
 from ib_lpo.progress import say
 from ib_lpo.rollout.config import RolloutConfig
@@ -49,6 +50,7 @@ def fit(manifest: Manifest, *, resume: bool | Path = False) -> Report:
     collapsed latent too."""
     directory, config = manifest.latent_dir, manifest.latent_fit
     found = _found(manifest, directory, resume)
+    check_weights(manifest.model)
     stream = PairStream(manifest, load_tokenizer(manifest.model))
     _check_context(manifest, stream)
     identities(manifest)  # what could not be saved at the end is said before the first step
