@@ -136,7 +136,7 @@ def _require_finite(held: Mapping[Path, Shapes], where: str) -> None:
     if broken:
         holding = ", ".join(sorted({file.name for file in broken.values()}))
         raise PolicyError(
-            f"{where}: NaN or infinite numbers in {_some(list(broken))} ({holding}); fetch it anew, or give a checkpoint from before they arose"
+            f"{where}: NaN or infinite numbers in {_some(list(broken))} ({holding}); fetch it anew, or give an earlier checkpoint"
         )
 
 
@@ -154,8 +154,8 @@ def _require_tied(held: Mapping[Path, Shapes], where: str) -> None:
         found |= {name.rpartition("embed_tokens")[1] or "lm_head": tensor for name, tensor in _tensors(file, wanted)}
     if len(found) == 2 and not torch.equal(found["lm_head"], found["embed_tokens"]):
         raise PolicyError(
-            f"{where}: config.json says tie_word_embeddings=true, and lm_head.weight is not embed_tokens.weight; set it to false to use the "
-            "head, or remove lm_head.weight from the file"
+            f"{where}: config.json says tie_word_embeddings=true, and lm_head.weight is not embed_tokens.weight; set it to false to use "
+            "the head, or remove lm_head.weight from the file"
         )
 
 
