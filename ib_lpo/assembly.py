@@ -25,6 +25,7 @@ from ib_lpo.latent.store import has_maps
 from ib_lpo.learner.group import LearnerGroup
 from ib_lpo.manifest import Manifest
 from ib_lpo.policy.load import load_config, load_tokenizer, text_decoder
+from ib_lpo.policy.stop_tokens import end_tokens, markers, stop_tokens, told
 from ib_lpo.policy.weights import check_weights
 from ib_lpo.progress import say
 from ib_lpo.rollout.engines import Engines
@@ -47,6 +48,7 @@ class Assembly:
 
     manifest: Manifest
     decode: Callable[[Sequence[int]], str]  # token ids to text
+    markers: frozenset[int]  # tokens that belong at the end of a response
     sets: QuestionSets
     benchmarks: list[Benchmark]  # of evaluation during training; empty without any
     loop: EventLoop
@@ -83,6 +85,8 @@ class Checked:
 
     manifest: Manifest
     decode: Decode
+    markers: frozenset[int]
+    endings: str  # what responses end at, for the start
     sets: QuestionSets
     benchmarks: list[Benchmark]
 
@@ -93,13 +97,16 @@ def check(manifest: Manifest) -> Checked:
     _check_model(manifest, config)
     locate(manifest.verifier.reward)
     tokenizer = load_tokenizer(manifest.model)
+    ends = stop_tokens(manifest.model, manifest.rollout.stop_tokens, tokenizer)
+    known = markers([*ends, *end_tokens(manifest.model, tokenizer)], tokenizer)
     sets = load_sets(manifest.data, tokenizer, max_prompt_tokens=manifest.rollout.max_prompt_tokens)
     _check_diversity(manifest)
     benchmarks = load_benchmarks(manifest, tokenizer) if manifest.evaluation.every else []
     sets = without_benchmarks(sets, benchmarks, manifest)
     _check_scoring(manifest, sets, config)
     _check_weights(manifest)
-    return Checked(manifest=manifest, decode=text_decoder(tokenizer), sets=_judged(manifest, sets, benchmarks), benchmarks=benchmarks)
+    found = {"decode": text_decoder(tokenizer), "markers": known, "endings": told(ends, tokenizer)}
+    return Checked(manifest=manifest, **found, sets=_judged(manifest, sets, benchmarks), benchmarks=benchmarks)
 
 
 @contextmanager
@@ -122,8 +129,10 @@ def assemble(checked: Checked, fleet: Fleet) -> Iterator[Assembly]:
     try:
         device = resolve_device(manifest.cluster, fleet)
         say(_announcement(manifest, checked.sets, checked.benchmarks, device))
+        say(checked.endings)
         found = _start(manifest, fleet, device, checked.decode)
-        yield Assembly(manifest=manifest, decode=checked.decode, sets=checked.sets, benchmarks=checked.benchmarks, **found)
+        read = {"decode": checked.decode, "markers": checked.markers, "sets": checked.sets, "benchmarks": checked.benchmarks}
+        yield Assembly(manifest=manifest, **read, **found)
     finally:
         fleet.shutdown()
 

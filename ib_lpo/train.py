@@ -19,7 +19,7 @@ from dataclasses import replace
 from ib_lpo.assembly import Assembly, assemble, check, reserve
 from ib_lpo.branching.ahead import Ahead
 from ib_lpo.branching.allocation import allocation_metrics
-from ib_lpo.branching.metrics import growth_metrics
+from ib_lpo.branching.metrics import ending_metrics, growth_metrics
 from ib_lpo.branching.outcomes import outcome_metrics
 from ib_lpo.evaluation.during_training import evaluation, evaluation_due
 from ib_lpo.garbage import rare_collections
@@ -85,7 +85,7 @@ def one_step(step: int, run: Run, parts: Assembly, ahead: Ahead) -> tuple[list[R
         trees = harvest.kept()
         grown = harvest.grown
         metrics = growth_metrics(grown, manifest.rollout.block_size) | grading_metrics(grown) | outcome_metrics(grown)
-        metrics |= allocation_metrics(harvest.allocations) | harvest.metrics()
+        metrics |= ending_metrics(grown, parts.markers) | allocation_metrics(harvest.allocations) | harvest.metrics()
         run.past_forks.add(grown)
     with run.phase("score"):
         metrics |= score(trees, parts)

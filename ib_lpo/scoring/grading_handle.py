@@ -115,7 +115,10 @@ class GradingProcess:
         return Reply(grade, retire == "1")
 
     def kill(self) -> None:
-        """End the process at once, whatever it is doing, and what its reward forked into its group. Idempotent. Raises VerifierError if the kernel does not let go of it."""
+        """End the process at once, whatever it is doing, and what its reward forked into its group. Idempotent.
+
+        Raises VerifierError if the kernel does not let go of it.
+        """
         self.connection.close()
         if self._process.poll() is None:  # or its number may be another's by now
             os.killpg(self._process.pid, signal.SIGKILL)

@@ -34,8 +34,8 @@ _STRAINED = 0.5  # share of the room above which a WRONG may be a swallowed Memo
 def main(fd: int, parent: int, memory_mb: int, reward: str) -> None:
     """Serve until the socket closes. `reward`: package.module:attribute.
 
-    First comes b"ready", or b"failed ..." and the end. A request is (ticket, "grade", response, gold) or (ticket, "gold", gold, ""), a reply
-    is b"ticket verdict cause reward retire", with - for what is absent.
+    First comes b"ready", or b"failed ..." and the end. A request is (ticket, "grade", response, gold) or (ticket, "gold", gold, ""), a
+    reply is b"ticket verdict cause reward retire", with - for what is absent.
     """
     die_with(parent, signal.SIGKILL)
     sys.setrecursionlimit(_RECURSION_LIMIT)

@@ -22,7 +22,7 @@ from ib_lpo.latent.identity import file_digest
 from ib_lpo.manifest import Manifest
 from ib_lpo.tracking import replace_text
 
-_OF_ROLLOUTS = {"max_prompt_tokens", "max_response_tokens", "temperature", "top_p", "top_k"}
+_OF_ROLLOUTS = {"max_prompt_tokens", "max_response_tokens", "temperature", "top_p", "top_k", "stop_tokens"}
 _PACKAGES = ("datasets", "math-verify", "py3langid", "pyarrow", "reasoning-gym", "transformers")
 
 

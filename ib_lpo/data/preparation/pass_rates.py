@@ -80,6 +80,8 @@ def _items(candidates: Sequence[Candidate], context: Context) -> list[_Item]:
         "verifier": manifest.verifier.model_dump(mode="json", include={"reward", "deadline_s", "memory_mb"}),
         "seed": manifest.seed,
     }
+    if rollout.stop_tokens is not None:
+        settings["stop_tokens"] = rollout.stop_tokens
     prompts = prompt_tokens([candidate.question for candidate in candidates], manifest.data, context.tokenizer)
     return [
         _Item(key=_digest(settings, list(prompt), candidate.answer), candidate=candidate, prompt_ids=np.asarray(prompt, np.int32))
