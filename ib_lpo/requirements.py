@@ -28,6 +28,10 @@ def _of_questions(m: "Manifest") -> list[Requirement]:
             "{q}" in m.data.template,
             f"data.template={m.data.template!r}: has no {{q}}, so the question would be lost; add it",
         ),
+        (
+            not m.data.chat_template_kwargs or m.data.chat or any(one.chat for one in m.evaluation.benchmarks.values()),
+            f"data.chat_template_kwargs={m.data.chat_template_kwargs}: data.chat=false uses no chat template; remove one of them",
+        ),
         *(
             (
                 source is None or source.answer_column is not None or m.verifier.reward != "math",

@@ -21,7 +21,7 @@ _DECIDES = {  # what is sampled and how it is graded: sections, and all that cou
     "model": None,
     "latent": None,
     "evaluation": None,
-    "data": {"template", "chat", "bad_answers"},
+    "data": {"template", "chat", "chat_template_kwargs", "bad_answers"},
     "rollout": {"max_prompt_tokens", "max_response_tokens", "stop_tokens"},
     "learner": {"dtype"},
     "verifier": {"reward", "deadline_s", "memory_mb"},

@@ -98,7 +98,7 @@ def _values(card: Card, path: Path) -> dict[str, Any]:
             "verifier.reward": manifest.verifier.reward,
             "seed": manifest.seed,
             "model": manifest.model.model_dump(mode="json"),
-            "data": manifest.data.model_dump(mode="json", include={"template", "chat"}),
+            "data": manifest.data.model_dump(mode="json", include={"template", "chat", "chat_template_kwargs"}),
             "rollout": manifest.rollout.model_dump(mode="json", include=_OF_ROLLOUTS),
         },
         "versions": {"ib-lpo": __version__, "python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},

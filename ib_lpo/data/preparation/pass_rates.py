@@ -17,7 +17,7 @@ from ib_lpo.data.preparation.candidates import Candidate
 from ib_lpo.data.preparation.progress import Watched
 from ib_lpo.data.preparation.stage import Context
 from ib_lpo.data.preparation.tallies import Record, Tally
-from ib_lpo.data.questions import prompt_tokens
+from ib_lpo.data.prompts import prompt_tokens
 from ib_lpo.manifest import Manifest
 from ib_lpo.policy.identity import weights_digest
 from ib_lpo.policy.load import load_config, text_decoder
