@@ -82,8 +82,8 @@ def endless(lines: Sequence[Line], learner: LearnerConfig) -> str | None:
         )
     if cut >= _NEARLY_ALL:
         return (
-            f"{cut:.0%} of the responses were cut off at rollout.max_response_tokens: raise it, see whether the model ends its answers with a "
-            "token that rollout.stop_tokens lacks (what counts is said at start), or turn thinking off in data.chat_template_kwargs"
+            f"{cut:.0%} of the responses were cut off at rollout.max_response_tokens: raise it, see whether the model ends answers with "
+            "a token that rollout.stop_tokens lacks (what counts is said at start), or turn thinking off in data.chat_template_kwargs"
         )
     return None
 

@@ -58,7 +58,7 @@ def claim(directory: Path, resume: str | None, fresh: bool) -> bool | Path:
         raise UserError(f"--resume={resume} --fresh: one goes on with {directory}, the other starts over; give one of them")
     if resume is None and not fresh and directory.exists():
         raise UserError(f"{directory}: is there already; go on with it with --resume, start over with --fresh, or choose another name=")
-    return resume is not None if resume in (None, _AUTO) else Path(resume)
+    return resume is not None if resume in (None, _AUTO) else Path(resume).expanduser()
 
 
 class ResumingCommand(TyperCommand):

@@ -69,8 +69,6 @@ def _require_known(data: DataConfig, tokenizer: Any) -> None:
     template = tokenizer.chat_template
     for name in data.chat_template_kwargs:
         if not template:
-            raise DataError(
-                f"data.chat_template_kwargs.{name}: the model's tokenizer has no chat template; remove it, or set data.chat=false"
-            )
+            raise DataError(f"data.chat_template_kwargs.{name}: the tokenizer has no chat template; remove it, or set data.chat=false")
         if name not in str(template):
             raise DataError(f"data.chat_template_kwargs.{name}: the model's chat template does not use it; remove it or check its spelling")

@@ -96,8 +96,8 @@ def adapter_error(model: ModelConfig) -> PolicyError | None:
     if (base := adapter_base(model)) is None:
         return None
     return PolicyError(
-        f"model.path={model.path!r}: is an adapter (LoRA, PEFT) of {base!r}, not a model; merge it into that one (peft: merge_and_unload, then "
-        "save_pretrained) and give the merged directory"
+        f"model.path={model.path!r}: is an adapter (LoRA, PEFT) of {base!r}, not a model; merge it into that one (peft: merge_and_unload, "
+        "then save_pretrained) and give the merged directory"
     )
 
 

@@ -79,8 +79,8 @@ def _id_of(one: int | str, tokenizer: PreTrainedTokenizerBase, size: int) -> int
     ids = [one] if isinstance(one, int) else tokenizer(one, add_special_tokens=False)["input_ids"]
     if len(ids) != 1 or not 0 <= ids[0] < size or ids[0] == tokenizer.unk_token_id:
         raise UserError(
-            f"rollout.stop_tokens: {one!r} is not one token of the model, whose {size} have the ids 0 to {size - 1}; give an id, or the text of "
-            "a single token such as <|im_end|>"
+            f"rollout.stop_tokens: {one!r} is not one token of the model, whose ids are 0 to {size - 1}; give an id, or the text of a "
+            "single token such as <|im_end|>"
         )
     return ids[0]
 

@@ -70,14 +70,14 @@ def misfit(expected: Shapes, held: Shapes, *, tied: bool) -> str | None:
         )
     if missing == ["lm_head.weight"]:
         return (
-            "lm_head.weight is not among its weights and would be random; set tie_word_embeddings to true in its config.json if the head is "
-            "the embedding, or fetch the whole model"
+            "lm_head.weight is not among its weights and would be random; set tie_word_embeddings to true in config.json if the head is the "
+            "embedding, or fetch the whole model"
         )
     if missing:
         others = f" (there without a place in it: {_some(unexpected)})" if unexpected else ""
         return f"not among its weights, so random in training: {_some(missing)}{others}; fetch the whole model, or mend config.json"
     if unexpected:
-        return f"among its weights, but without a place in the model of config.json: {_some(unexpected)}; give the config.json of these weights"
+        return f"among its weights, but not in the model of config.json: {_some(unexpected)}; give the config.json of these weights"
     if wrong:
         shapes = f"{list(named[wrong[0]])} instead of {list(expected[wrong[0]])}"
         return f"not of the shape that config.json says: {_some(wrong)} ({shapes}); give the config.json of these weights"

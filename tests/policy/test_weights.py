@@ -118,7 +118,7 @@ def test_names_of_a_compiled_or_wrapped_model(saved):
 
 def test_tensors_too_many(saved):
     configure(saved, num_hidden_layers=2, layer_types=None)
-    refused(saved, r"without a place in the model of config.json: model\.layers\.2\.")
+    refused(saved, r"not in the model of config.json: model\.layers\.2\.")
     not_loaded(saved)
 
 
