@@ -50,9 +50,10 @@ def silence(lines: Sequence[Line], learner: LearnerConfig) -> str | None:
 
 
 def mismatch(lines: Sequence[Line], learner: LearnerConfig) -> str | None:
-    """Engine and learner log-probs further apart than `max_logprob_gap`, or not comparable because they are not finite."""
+    """Engine and learner log-probs further apart than `max_logprob_gap`, or not comparable because they are not finite;
+    without a limit never."""
     last, limit = lines[-1], learner.max_logprob_gap
-    if "mismatch/mean_abs" not in last or (_known(last["mismatch/mean_abs"]) and last["mismatch/mean_abs"] <= limit):
+    if limit is None or "mismatch/mean_abs" not in last or (_known(last["mismatch/mean_abs"]) and last["mismatch/mean_abs"] <= limit):
         return None
     mean, largest = (_show(last.get(f"mismatch/{name}")) for name in ("mean_abs", "max_abs"))
     return (

@@ -47,6 +47,7 @@ class Assembly:
     """The parts, as the training loop uses them."""
 
     manifest: Manifest
+    device: str  # "cpu" or "cuda"
     decode: Callable[[Sequence[int]], str]  # token ids to text
     markers: frozenset[int]  # tokens that belong at the end of a response
     sets: QuestionSets
@@ -132,7 +133,7 @@ def assemble(checked: Checked, fleet: Fleet) -> Iterator[Assembly]:
         say(checked.endings)
         found = _start(manifest, fleet, device, checked.decode)
         read = {"decode": checked.decode, "markers": checked.markers, "sets": checked.sets, "benchmarks": checked.benchmarks}
-        yield Assembly(manifest=manifest, **read, **found)
+        yield Assembly(manifest=manifest, device=device, **read, **found)
     finally:
         fleet.shutdown()
 

@@ -26,6 +26,7 @@ from ib_lpo.checkpoints.durable import sync
 from ib_lpo.checkpoints.shelf import Checkpoints
 from ib_lpo.errors import UserError
 from ib_lpo.latent.store import keep_latent, latent_digest
+from ib_lpo.learner.gap import with_gap
 from ib_lpo.learner.group import LearnerLost
 from ib_lpo.manifest import Manifest
 from ib_lpo.previous import require_same, set_aside
@@ -63,6 +64,7 @@ class Run:
         self._kept_latent = keep_latent(manifest, self._directory / LATENT, self._latent)
         self._display = StepDisplay(manifest.steps, self.done)
         self._losses = 0
+        self.compared = False  # whether engine and learner were, in this process
         self._unsynced: list[Path] = []  # trees since the last checkpoint
 
     def __enter__(self) -> "Run":
@@ -146,7 +148,7 @@ class Run:
         self._unsynced.append(write_trees(path, trees, step, decode=parts.decode))
         metrics |= self._display.seconds | self._display.idle("learner", ("update", "publish")) | self._shelf.metrics()
         metrics["fleet/learner_losses"] = float(self._losses)
-        alarms, told = raise_alarms(self._lines, metrics, self._manifest.learner)
+        alarms, told = raise_alarms(self._lines, metrics, with_gap(self._manifest, parts.device))
         metrics |= alarms
         self._lines.append(metrics)
         config, seed = self._manifest.tracking, self._manifest.seed
@@ -229,6 +231,12 @@ _MAY_CHANGE = {
     "checkpoint",
     "tracking",
     "cluster",
+    "learner.max_logprob_gap",
+    # How work is divided over processes and memory, which changes the order of sums at most.
+    *(f"learner.{key}" for key in ("ranks", "max_tokens_per_micro_batch", "logprob_chunk", "gradient_checkpointing")),
+    *(f"rollout.{key}" for key in ("engines", "max_running", "max_batched_tokens", "kv_cache_gb", "gpu_memory_fraction")),
+    *(f"rollout.{key}" for key in ("enforce_eager", "max_iterations_per_call")),
+    *(f"ib.{key}" for key in ("replicas", "max_tokens_per_batch")),
 }
 
 

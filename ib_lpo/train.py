@@ -16,6 +16,7 @@ they happen (docs/reliability.md).
 
 from dataclasses import replace
 
+from ib_lpo.agreement import require_agreement
 from ib_lpo.assembly import Assembly, assemble, check, reserve
 from ib_lpo.branching.ahead import Ahead
 from ib_lpo.branching.allocation import allocation_metrics
@@ -66,6 +67,9 @@ def train_on(version: int, run: Run, parts: Assembly) -> None:
     parts.engines.on_version = ahead.published
     with run.phase("publish"):
         published = parts.publisher.publish(version)
+    if not run.compared:
+        require_agreement(version, parts)
+        run.compared = True
     if not run.begun:
         run.log_start(published | _checks(0, run, parts) | {"data/unjudgeable": float(parts.sets.unjudgeable)})
     while not run.over:

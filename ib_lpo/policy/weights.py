@@ -70,7 +70,7 @@ def misfit(expected: Shapes, held: Shapes, *, tied: bool) -> str | None:
         )
     if missing == ["lm_head.weight"]:
         return (
-            "lm_head.weight is not among its weights and would be random; set tie_word_embeddings to true in config.json if the head is the "
+            "lm_head.weight is not among its weights and would be random; set tie_word_embeddings=true in config.json if the head is the "
             "embedding, or fetch the whole model"
         )
     if missing:

@@ -32,7 +32,7 @@ class Learner:
         self.calls.append(("restart",))
 
 
-PARTS = SimpleNamespace(decode=str, learner=Learner(), sets=SimpleNamespace(train=[]))
+PARTS = SimpleNamespace(device="cpu", decode=str, learner=Learner(), sets=SimpleNamespace(train=[]))
 SILENT = {"advantage/groups": 2.0, "advantage/all_wrong_groups": 2.0}
 
 
@@ -119,7 +119,7 @@ def lost():
 
 
 def test_rewind_goes_back_to_the_newest_checkpoint_and_does_what_came_after_it_again(tmp_path, capsys):
-    parts = SimpleNamespace(decode=str, learner=Learner(), sets=SimpleNamespace(train=[]))
+    parts = SimpleNamespace(device="cpu", decode=str, learner=Learner(), sets=SimpleNamespace(train=[]))
     with Run(manifest(tmp_path, checkpoint={"every": 2}), resume=False) as run:
         run.log_start({})
         for step in (1, 2, 3):
@@ -138,7 +138,7 @@ def test_rewind_goes_back_to_the_newest_checkpoint_and_does_what_came_after_it_a
 
 
 def test_rewind_without_a_checkpoint_goes_back_to_the_start(tmp_path):
-    parts = SimpleNamespace(decode=str, learner=Learner(), sets=SimpleNamespace(train=[]))
+    parts = SimpleNamespace(device="cpu", decode=str, learner=Learner(), sets=SimpleNamespace(train=[]))
     with Run(manifest(tmp_path, checkpoint={"every": 9}), resume=False) as run:
         run.log_start({})
         run.draws.next(1)
@@ -162,7 +162,7 @@ def test_other_questions_than_those_of_the_checkpoint_are_refused(tmp_path):
     with Run(manifest(tmp_path, checkpoint={"every": 1}), resume=False) as run:
         run.record(1, [], {}, PARTS)
     others = SimpleNamespace(id="q", prompt_ids=(1,), answer="2")
-    parts = SimpleNamespace(decode=str, learner=Learner(), sets=SimpleNamespace(train=[others]))
+    parts = SimpleNamespace(device="cpu", decode=str, learner=Learner(), sets=SimpleNamespace(train=[others]))
     with Run(manifest(tmp_path, checkpoint={"every": 1}), resume=True) as run:
         with pytest.raises(UserError, match=r"data\.train: .* its questions are not those that .*step-000001 was trained on"):
             run.restore(parts)
@@ -253,10 +253,17 @@ def test_a_run_that_goes_on_counts_what_its_record_holds(tmp_path, capsys):
 
 
 def test_a_rewind_takes_back_what_was_spent(tmp_path):
-    parts = SimpleNamespace(decode=str, learner=Learner(), sets=SimpleNamespace(train=[]))
+    parts = SimpleNamespace(device="cpu", decode=str, learner=Learner(), sets=SimpleNamespace(train=[]))
     with Run(manifest(tmp_path, checkpoint={"every": 1}, budget={"generated_tokens": 50}), resume=False) as run:
         run.log_start({})
         run.record(1, [], {"grow/tokens": 30}, parts)
         assert run.ends_with(2, {"grow/tokens": 30})
         assert run.rewind(parts, lost()) == 1
         assert run.tokens_total({"grow/tokens": 19}) == {"grow/tokens_total": 49} and not run.ends_with(2, {"grow/tokens": 19})
+
+
+def test_other_numbers_of_ranks_engines_and_scorers_are_the_same_run(tmp_path):
+    interrupted_after(tmp_path, 2)
+    learner, rollout = {"ranks": 5, "max_tokens_per_micro_batch": 8192, "max_logprob_gap": 0.2}, {"engines": 3, "kv_cache_gb": 2.0}
+    with Run(manifest(tmp_path, learner=learner, rollout=rollout, ib={"replicas": 2}), resume=True) as run:
+        assert run.done == 2
