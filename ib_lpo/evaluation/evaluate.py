@@ -29,6 +29,7 @@ from ib_lpo.policy.stop_tokens import stop_tokens, told
 from ib_lpo.policy.weights import check_weights
 from ib_lpo.progress import say
 from ib_lpo.rollout.limits import check_context
+from ib_lpo.run_lock import locked
 from ib_lpo.scoring.answer_classes import comparing
 from ib_lpo.scoring.verifier import Verifier
 from ib_lpo.serving import serving
@@ -49,8 +50,9 @@ def evaluate(manifest: Manifest, *, resume: bool = False) -> list[Summary]:
         require_golds(benchmarks, verifier.check_gold(golds_of(benchmarks)), manifest)
         with comparing(manifest.verifier, verifier.grade) as compare:
             grading = Grading(as_served, text_decoder(tokenizer), verifier.grade, compare)
-            open_directory(manifest, weights_of(as_served), resume=resume)
-            summaries = _run(as_served, [Record(manifest.evaluation_dir, benchmark) for benchmark in benchmarks], grading)
+            with locked(manifest.evaluation_dir):
+                open_directory(manifest, weights_of(as_served), resume=resume)
+                summaries = _run(as_served, [Record(manifest.evaluation_dir, benchmark) for benchmark in benchmarks], grading)
     finally:
         verifier.close()
     for table in shown(as_served, summaries):
