@@ -12,6 +12,7 @@ from ib_lpo.learner.config import LearnerConfig
 
 Line = Mapping[str, float | None]  # None: not finite
 Alarm = Callable[[Sequence[Line], LearnerConfig], str | None]  # what is wrong after the last line, and what to do about it
+_NEARLY_ALL = 0.9  # share of a step's responses
 
 # By the metric that counts groups without signal for this cause, each group once: what was seen, and what to do about it.
 _CAUSES = {
@@ -49,9 +50,10 @@ def silence(lines: Sequence[Line], learner: LearnerConfig) -> str | None:
 
 
 def mismatch(lines: Sequence[Line], learner: LearnerConfig) -> str | None:
-    """Engine and learner log-probs further apart than `max_logprob_gap`, or not comparable because they are not finite."""
+    """Engine and learner log-probs further apart than `max_logprob_gap`, or not comparable because they are not finite;
+    without a limit never."""
     last, limit = lines[-1], learner.max_logprob_gap
-    if "mismatch/mean_abs" not in last or (_known(last["mismatch/mean_abs"]) and last["mismatch/mean_abs"] <= limit):
+    if limit is None or "mismatch/mean_abs" not in last or (_known(last["mismatch/mean_abs"]) and last["mismatch/mean_abs"] <= limit):
         return None
     mean, largest = (_show(last.get(f"mismatch/{name}")) for name in ("mean_abs", "max_abs"))
     return (
@@ -71,7 +73,23 @@ def skipped(lines: Sequence[Line], learner: LearnerConfig) -> str | None:
     )
 
 
-ALARMS: dict[str, Alarm] = {"silence": silence, "mismatch": mismatch, "skipped": skipped}
+def endless(lines: Sequence[Line], learner: LearnerConfig) -> str | None:
+    """Nearly all responses cut off at their limit, or with an end token in their middle: they do not end where the model ends them."""
+    cut, inside = (lines[-1].get(f"grow/{name}") or 0.0 for name in ("truncated", "end_inside"))
+    if inside >= _NEARLY_ALL:
+        return (
+            f"{inside:.0%} of the responses go on after an end token, or another special token, of the model: what they end at is said at "
+            "start; name all of the model's end tokens in rollout.stop_tokens, and see whether data.chat fits the model"
+        )
+    if cut >= _NEARLY_ALL:
+        return (
+            f"{cut:.0%} of the responses were cut off at rollout.max_response_tokens: raise it, see whether the model ends answers with "
+            "a token that rollout.stop_tokens lacks (what counts is said at start), or turn thinking off in data.chat_template_kwargs"
+        )
+    return None
+
+
+ALARMS: dict[str, Alarm] = {"silence": silence, "mismatch": mismatch, "skipped": skipped, "endless": endless}
 
 
 def raise_alarms(earlier: Sequence[Line], metrics: Line, learner: LearnerConfig) -> tuple[dict[str, float], list[str]]:

@@ -25,6 +25,8 @@ from ib_lpo.latent.store import has_maps
 from ib_lpo.learner.group import LearnerGroup
 from ib_lpo.manifest import Manifest
 from ib_lpo.policy.load import load_config, load_tokenizer, text_decoder
+from ib_lpo.policy.stop_tokens import end_tokens, markers, stop_tokens, told
+from ib_lpo.policy.weights import check_weights
 from ib_lpo.progress import say
 from ib_lpo.rollout.engines import Engines
 from ib_lpo.rollout.limits import check_context, context_tokens
@@ -45,7 +47,9 @@ class Assembly:
     """The parts, as the training loop uses them."""
 
     manifest: Manifest
+    device: str  # "cpu" or "cuda"
     decode: Callable[[Sequence[int]], str]  # token ids to text
+    markers: frozenset[int]  # tokens that belong at the end of a response
     sets: QuestionSets
     benchmarks: list[Benchmark]  # of evaluation during training; empty without any
     loop: EventLoop
@@ -82,6 +86,8 @@ class Checked:
 
     manifest: Manifest
     decode: Decode
+    markers: frozenset[int]
+    endings: str  # what responses end at, for the start
     sets: QuestionSets
     benchmarks: list[Benchmark]
 
@@ -92,12 +98,16 @@ def check(manifest: Manifest) -> Checked:
     _check_model(manifest, config)
     locate(manifest.verifier.reward)
     tokenizer = load_tokenizer(manifest.model)
+    ends = stop_tokens(manifest.model, manifest.rollout.stop_tokens, tokenizer)
+    known = markers([*ends, *end_tokens(manifest.model, tokenizer)], tokenizer)
     sets = load_sets(manifest.data, tokenizer, max_prompt_tokens=manifest.rollout.max_prompt_tokens)
     _check_diversity(manifest)
     benchmarks = load_benchmarks(manifest, tokenizer) if manifest.evaluation.every else []
     sets = without_benchmarks(sets, benchmarks, manifest)
     _check_scoring(manifest, sets, config)
-    return Checked(manifest=manifest, decode=text_decoder(tokenizer), sets=_judged(manifest, sets, benchmarks), benchmarks=benchmarks)
+    _check_weights(manifest)
+    found = {"decode": text_decoder(tokenizer), "markers": known, "endings": told(ends, tokenizer)}
+    return Checked(manifest=manifest, **found, sets=_judged(manifest, sets, benchmarks), benchmarks=benchmarks)
 
 
 @contextmanager
@@ -120,8 +130,10 @@ def assemble(checked: Checked, fleet: Fleet) -> Iterator[Assembly]:
     try:
         device = resolve_device(manifest.cluster, fleet)
         say(_announcement(manifest, checked.sets, checked.benchmarks, device))
+        say(checked.endings)
         found = _start(manifest, fleet, device, checked.decode)
-        yield Assembly(manifest=manifest, decode=checked.decode, sets=checked.sets, benchmarks=checked.benchmarks, **found)
+        read = {"decode": checked.decode, "markers": checked.markers, "sets": checked.sets, "benchmarks": checked.benchmarks}
+        yield Assembly(manifest=manifest, device=device, **read, **found)
     finally:
         fleet.shutdown()
 
@@ -152,6 +164,14 @@ def _check_model(manifest: Manifest, config: PretrainedConfig) -> None:
             f"latent.weights={str(latent.weights)!r}: holds no maps of an injection, which latent.offpolicy=condition trains on; fit them "
             "with latent_fit.objective=lm, or use latent.offpolicy=truncated_is"
         )
+
+
+def _check_weights(manifest: Manifest) -> None:
+    """Raise UserError for weights of the policy (the KL term's reference, too), or of a scorer's own model, that are not whole."""
+    check_weights(manifest.model)
+    other = manifest.ib.reference_model
+    if manifest.runs_scorer and other is not None:
+        check_weights(manifest.model.model_copy(update={"path": str(other), "revision": None}), "ib.reference_model")
 
 
 def _check_diversity(manifest: Manifest) -> None:

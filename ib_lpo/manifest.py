@@ -23,6 +23,7 @@ from ib_lpo.fleet.config import ClusterConfig
 from ib_lpo.latent.config import LatentConfig
 from ib_lpo.latent.fitting.config import FitConfig
 from ib_lpo.learner.config import LearnerConfig
+from ib_lpo.plain_yaml import Unclear, load_yaml
 from ib_lpo.policy.config import ModelConfig
 from ib_lpo.redaction import HIDDEN, is_secret_name, redact, secret_spans
 from ib_lpo.requirements import problems
@@ -44,7 +45,7 @@ class ManifestError(UserError):
 class Manifest(Section):
     """One experiment."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=200)
     """Run name; the run directory is runs_dir/name."""
     seed: int = Field(0, ge=0)
     """Every random choice of the run derives from it."""
@@ -180,11 +181,14 @@ def _secret_keys(value: Any, key: str = "") -> Iterator[str]:
 
 
 def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
-    path = path.resolve()
+    try:
+        path = path.resolve()
+    except (OSError, ValueError) as error:
+        raise ManifestError(f"{str(path)[:200]!r}: cannot be a manifest ({error}); check the path") from None
     if path in seen:
         raise ManifestError(f"{path}: `extends` goes in a circle through {' -> '.join(p.name for p in (*seen, path))}")
     try:
-        values = yaml.safe_load(path.read_text())
+        values = load_yaml(path.read_text())
     except FileNotFoundError:
         raise ManifestError(f"{path}: no such manifest; check the path" + (f" (extended by {seen[-1]})" if seen else "")) from None
     except (OSError, UnicodeDecodeError) as error:
@@ -193,12 +197,22 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         raise ManifestError(f"{path}: not valid YAML: {_trouble(error)}") from None
     if not isinstance(values, dict):
         raise ManifestError(f"{path}: a manifest is a mapping of keys to values, this is {type(values).__name__}")
-    parents = values.pop("extends", [])
     merged: dict[str, Any] = {}
-    for parent in [parents] if isinstance(parents, str) else parents:
+    for parent in _parents(path, values.pop("extends", [])):
         _merge(merged, _read(path.parent / parent, (*seen, path)))
     _merge(merged, values)
     return merged
+
+
+def _parents(path: Path, said: Any) -> list[Path]:
+    """What `extends` names, in its order. Raises ManifestError for anything but a path or a list of them."""
+    parents = [said] if isinstance(said, str) else said
+    if not isinstance(parents, list) or not all(isinstance(one, str) and one.strip() and "\0" not in one for one in parents):
+        raise ManifestError(f"{path}: extends={said!r:.200}: expected the path of a manifest, or a list of them")
+    try:
+        return [Path(one).expanduser() for one in parents]
+    except RuntimeError:  # no such user
+        raise ManifestError(f"{path}: extends={said!r:.200}: there is no such home directory; write it out") from None
 
 
 def _trouble(error: yaml.YAMLError) -> str:
@@ -221,7 +235,9 @@ def _apply(values: dict[str, Any], override: str) -> None:
     if not equals or not key:
         raise ManifestError(f"override {override!r}: expected key.sub=value")
     try:
-        value = yaml.safe_load(text)
+        value = load_yaml(text)
+    except Unclear as error:
+        raise ManifestError(f"override {key!r}: {error.problem}") from None
     except yaml.YAMLError:
         raise ManifestError(f"override {key!r}: the value is not valid YAML; quote it") from None
     *parents, leaf = key.split(".")
@@ -232,15 +248,22 @@ def _apply(values: dict[str, Any], override: str) -> None:
     values[leaf] = value
 
 
+_MOST_SHOWN = 300  # characters of a value
 _UNIONS = (("learner", "loss"),)  # sections with one set of keys per kind: pydantic puts the kind after them in an error's location
+
+
+def _short(value: Any) -> str:
+    """For a message."""
+    shown = repr(value)
+    return shown if len(shown) <= _MOST_SHOWN else f"{shown[:_MOST_SHOWN]}..."
 
 
 def _explain(error: Any) -> str:
     location, kind = error["loc"], None
     if location[:2] in _UNIONS and len(location) > 2:
         kind, location = location[2], (*location[:2], *location[3:])
-    key = ".".join(str(part) for part in location)
-    value = HIDDEN if is_secret_name(key.rpartition(".")[2]) else repr(error["input"])
+    key = ".".join(str(part)[:_MOST_SHOWN] for part in location)
+    value = HIDDEN if is_secret_name(key.rpartition(".")[2]) else _short(error["input"])
     match error["type"]:
         case "extra_forbidden" if kind is not None:
             return f"{key}: {'.'.join(location[:2])}.kind={kind!r} has no such key; remove it or check its spelling (value {value})"

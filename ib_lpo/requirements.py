@@ -33,6 +33,10 @@ def _of_questions(m: "Manifest") -> list[Requirement]:
             f"verifier.thinking={m.verifier.thinking}: verifier.reward={m.verifier.reward} reads responses as it likes; set "
             "verifier.thinking=skipped, or verifier.reward=math",
         ),
+        (
+            not m.data.chat_template_kwargs or m.data.chat or any(one.chat for one in m.evaluation.benchmarks.values()),
+            f"data.chat_template_kwargs={m.data.chat_template_kwargs}: data.chat=false uses no chat template; remove one of them",
+        ),
         *(
             (
                 source is None or source.answer_column is not None or m.verifier.reward != "math",

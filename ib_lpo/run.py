@@ -26,17 +26,21 @@ from ib_lpo.checkpoints.durable import sync
 from ib_lpo.checkpoints.shelf import Checkpoints
 from ib_lpo.errors import UserError
 from ib_lpo.latent.store import keep_latent, latent_digest
+from ib_lpo.learner.gap import with_gap
 from ib_lpo.learner.group import LearnerLost
 from ib_lpo.manifest import Manifest
 from ib_lpo.previous import require_same, set_aside
 from ib_lpo.progress import StepDisplay, say, summary_table
 from ib_lpo.summary import ends, totals
+from ib_lpo.termination import Terminated, Termination
 from ib_lpo.tracking import read_metrics
 from ib_lpo.tracking.rollouts import rollouts
 from ib_lpo.tracking.tracker import Tracker
 from ib_lpo.tree import RolloutTree
 from ib_lpo.tree_store import write_trees
 
+METRICS = "metrics.jsonl"
+_CHECKS = ("held_out", "evaluation")  # phases of a step that is trained on and can be recorded without them
 Resume = bool | Path
 """False: start anew; True: from the newest complete checkpoint, or the start without any; a path: from that checkpoint of the run."""
 
@@ -56,13 +60,20 @@ class Run:
             set_aside(self._directory)
         found = find(self._directory / "checkpoints", resume)
         if found is not None:
-            require_same(manifest, self._directory / "manifest.yaml", may_change=_may_change(manifest))
+            _require_same_run(manifest)
             self._require_latent(found)
             self._shelf.go_on_from(found)
+        elif read_metrics(self._directory / METRICS):
+            _require_same_run(manifest)
+            set_aside(self._directory)
         self._go_on_from(found)
         self._kept_latent = keep_latent(manifest, self._directory / LATENT, self._latent)
         self._display = StepDisplay(manifest.steps, self.done)
         self._losses = 0
+        self._termination: Termination | None = None
+        self._phase = ""
+        self._ahead = False  # whether the learner has left version `done`: its step is trained on, and not recorded yet
+        self.compared = False  # whether engine and learner were, in this process
         self._unsynced: list[Path] = []  # trees since the last checkpoint
 
     def __enter__(self) -> "Run":
@@ -119,6 +130,7 @@ class Run:
         if self._losses > self._manifest.cluster.most_restarts:
             raise loss
         self._tracker.close()
+        self._ahead = True
         undone = self.done
         self._go_on_from(find(self._directory / "checkpoints", True))
         say(f"{loss}\nthe learner is started again from step {self.done}; {undone - self.done} steps are done again")
@@ -126,12 +138,36 @@ class Run:
         with self.phase("recovery"):
             parts.learner.restart()
             version = self.restore(parts)
+        self._ahead = False
         say(f"the learner is at step {version} again")
         return version
 
     def phase(self, name: str) -> AbstractContextManager[None]:
-        """Show and time a phase of the step; its seconds are recorded with the step."""
+        """Show and time a phase of the step; its seconds are recorded with the step. Raises Terminated as `stop_if_asked` does."""
+        self.stop_if_asked()
+        self._phase, self._ahead = name, self._ahead or name == "update"
         return self._display.phase(name)
+
+    def ends_on(self, termination: Termination) -> None:
+        """Ask it from now on whether the run is to end."""
+        self._termination = termination
+
+    def stop_if_asked(self) -> None:
+        """Raise Terminated when a signal came and nothing that was trained on would be lost: while a step grows, or is checked."""
+        if self._termination is not None and (not self._ahead or self._phase in _CHECKS):
+            self._termination.check()
+
+    def leave(self, parts: Assembly, asked: Terminated) -> Terminated:
+        """Save the last step that is recorded, unless that is saved; what to tell whoever asked. Raises Terminated when time runs out."""
+        if self._ahead or self._manifest.checkpoint.every == 0:
+            return Terminated(f"{asked}; go on from step {self._saved} with --resume")
+        parts.scheduler.abandon()
+        if self.done > self._saved:
+            try:
+                self._save(self.done, self._lines[-1], parts)
+            except UserError as error:
+                return Terminated(f"{asked}; step {self.done} could not be saved ({error}); go on from step {self._saved} with --resume")
+        return Terminated(f"{asked}; step {self.done} of {self._manifest.steps} is saved, go on with --resume")
 
     def log_start(self, metrics: dict[str, float]) -> None:
         """Record what is known of the starting policy, as step 0."""
@@ -146,7 +182,7 @@ class Run:
         self._unsynced.append(write_trees(path, trees, step, decode=parts.decode))
         metrics |= self._display.seconds | self._display.idle("learner", ("update", "publish")) | self._shelf.metrics()
         metrics["fleet/learner_losses"] = float(self._losses)
-        alarms, told = raise_alarms(self._lines, metrics, self._manifest.learner)
+        alarms, told = raise_alarms(self._lines, metrics, with_gap(self._manifest, parts.device))
         metrics |= alarms
         self._lines.append(metrics)
         config, seed = self._manifest.tracking, self._manifest.seed
@@ -158,10 +194,12 @@ class Run:
             say(f"step {step} is the last one: budget.generated_tokens={self._manifest.budget.generated_tokens} is spent")
         self.done = step
         self.draws.finished(step)
+        self._forks = self.past_forks.state()
         every = self._manifest.checkpoint.every
         if every > 0 and (step % every == 0 or last):
             with self.phase("checkpoint"):
                 self._save(step, metrics, parts)
+        self._ahead = False
 
     def summarise(self) -> None:
         """Print the table of the whole run, resumed parts included."""
@@ -174,6 +212,8 @@ class Run:
         self.done: int = 0 if found is None else found.step
         self.draws = Draws() if found is None else Draws.of(found.state)
         self.past_forks = PastForks(None if found is None else found.state.get("forks"))  # older checkpoints have none
+        self._forks = self.past_forks.state()
+        self._saved = self.done
         self._tracker = Tracker(self._directory, self._manifest, resume_from=self.done if found else None)
         self._lines = read_metrics(self._tracker.path)
 
@@ -183,8 +223,9 @@ class Run:
             fill(directory, self._manifest, parts.learner, self._kept_latent)
 
         state = {"step": step, **self.draws.state(), "latent": self._latent, "questions": _digest(parts)}
-        state["forks"] = self.past_forks.state()
+        state["forks"] = self._forks
         self._shelf.write(step, save, state, metrics)
+        self._saved = step
 
     def _sync_record(self) -> None:
         """Bring the record to the disk before a checkpoint that goes on after it: its steps are not made again. Raises OSError."""
@@ -214,6 +255,43 @@ def _digest(parts: Assembly) -> str:
     return hashlib.sha256(repr([(question.id, question.prompt_ids, question.answer) for question in parts.sets.train]).encode()).hexdigest()
 
 
+def left_to_do(manifest: Manifest, resume: Resume) -> bool:
+    """Whether a run that goes on has a step left; says so when it has none, and ends the upload of its last checkpoint. Otherwise it reads
+    alone.
+
+    Raises UserError for a checkpoint beyond `steps`, or another run's.
+    """
+    directory = manifest.run_dir
+    found = find(directory / "checkpoints", resume)
+    if resume is False or not (directory / "manifest.yaml").exists():
+        return True
+    recorded = [line for line in read_metrics(directory / METRICS) if found is None or line["step"] <= found.step]
+    done = found.step if found else recorded[-1]["step"] if recorded else 0
+    if found is not None and done > manifest.steps:
+        raise UserError(
+            f"steps={manifest.steps}: {found.path} has done {done}; raise steps, name an earlier checkpoint with --resume=..., or start "
+            "over with --fresh"
+        )
+    if not done or not is_last(done, generated_tokens(recorded), manifest):
+        return True
+    _require_same_run(manifest)
+    if found is not None and resume is True and manifest.checkpoint.upload is not None:
+        shelf = Checkpoints(directory / "checkpoints", manifest.checkpoint, name=manifest.name)
+        shelf.go_on_from(found)
+        shelf.close()
+    spent = "" if done >= manifest.steps else f", as budget.generated_tokens={manifest.budget.generated_tokens} is spent"
+    finished = f"run {manifest.name} is finished: step {done} of {manifest.steps} is done{spent}, in {directory}"
+    say(f"{finished}; raise that to go on, or start over with --fresh")
+    return False
+
+
+def _require_same_run(manifest: Manifest) -> None:
+    """Raise UserError unless the run directory is that of the manifest, as far as learning goes."""
+    recorded = manifest.run_dir / "manifest.yaml"
+    if recorded.exists():
+        require_same(manifest, recorded, may_change=_may_change(manifest))
+
+
 # Sections that do not change what is learnt.
 _MAY_CHANGE = {
     "steps",
@@ -229,6 +307,12 @@ _MAY_CHANGE = {
     "checkpoint",
     "tracking",
     "cluster",
+    "learner.max_logprob_gap",
+    # How work is divided over processes and memory, which changes the order of sums at most.
+    *(f"learner.{key}" for key in ("ranks", "max_tokens_per_micro_batch", "logprob_chunk", "gradient_checkpointing")),
+    *(f"rollout.{key}" for key in ("engines", "max_running", "max_batched_tokens", "kv_cache_gb", "gpu_memory_fraction")),
+    *(f"rollout.{key}" for key in ("enforce_eager", "max_iterations_per_call")),
+    *(f"ib.{key}" for key in ("replicas", "max_tokens_per_batch")),
 }
 
 

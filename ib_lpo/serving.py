@@ -16,6 +16,7 @@ from ib_lpo.latent.injection import MAPS, MapShape
 from ib_lpo.latent.store import build_maps
 from ib_lpo.manifest import Manifest
 from ib_lpo.policy.load import load_policy
+from ib_lpo.policy.weights import check_weights
 from ib_lpo.rollout.engine import RolloutEngine, engine_env
 from ib_lpo.rollout.request import Generation, GenerationRequest
 from ib_lpo.weights.dtype import copy_dtype
@@ -61,6 +62,7 @@ def serving(manifest: Manifest, *, engines: int = 1, checkpoint: Path | None = N
 
     Raises UserError for what the user can mend.
     """
+    check_weights(manifest.model)
     fleet = open_fleet(manifest.cluster)
     try:
         device = resolve_device(manifest.cluster, fleet)

@@ -11,15 +11,18 @@ Steps count from 1; step k makes version k of version k-1. With max_staleness: 0
 steps grow while the learner works (branching/ahead.py): whatever the driver waits for, its event loop goes on serving the engines.
 
 A lost learner is started again from the newest checkpoint, and what came after that is done again; all other losses are made good where
-they happen (docs/reliability.md).
+they happen (docs/reliability.md). SIGTERM and SIGHUP drop the step that is growing, or let the one finish that is trained on; then a
+checkpoint is written.
 """
 
+from contextlib import suppress
 from dataclasses import replace
 
+from ib_lpo.agreement import require_agreement
 from ib_lpo.assembly import Assembly, assemble, check, reserve
 from ib_lpo.branching.ahead import Ahead
 from ib_lpo.branching.allocation import allocation_metrics
-from ib_lpo.branching.metrics import growth_metrics
+from ib_lpo.branching.metrics import ending_metrics, growth_metrics
 from ib_lpo.branching.outcomes import outcome_metrics
 from ib_lpo.evaluation.during_training import evaluation, evaluation_due
 from ib_lpo.garbage import rare_collections
@@ -27,22 +30,45 @@ from ib_lpo.held_out import due, held_out
 from ib_lpo.learner.advantages import assign_advantages
 from ib_lpo.learner.group import LearnerLost
 from ib_lpo.manifest import Manifest
-from ib_lpo.run import Resume, Run
+from ib_lpo.run import Resume, Run, left_to_do
+from ib_lpo.run_lock import locked
 from ib_lpo.scoring.failures import label_failures
 from ib_lpo.scoring.filter import filter_branches
 from ib_lpo.scoring.grade import grading_metrics
 from ib_lpo.scoring.replicas import read_trees
 from ib_lpo.scoring.score import score_trees
+from ib_lpo.termination import Terminated, Termination
 from ib_lpo.tree import RolloutTree
 
 
 def train(manifest: Manifest, *, resume: Resume = False) -> None:
     """Run the manifest from its first step, or from a complete checkpoint of its run directory."""
+    if not left_to_do(manifest, resume):
+        return
     checked = check(manifest)
-    with reserve(manifest) as fleet, Run(manifest, resume=resume) as run:
+    with (
+        Termination(manifest.cluster.grace_s) as termination,
+        locked(manifest.run_dir),
+        reserve(manifest) as fleet,
+        Run(manifest, resume=resume) as run,
+    ):
         with assemble(replace(checked, manifest=run.for_workers), fleet) as parts:
-            train_to_the_end(run, parts)
+            train_until_asked(run, parts, termination)
         run.summarise()
+
+
+def train_until_asked(run: Run, parts: Assembly, termination: Termination) -> None:
+    """All steps that are left; or as many as there are before SIGTERM or SIGHUP, the last of them saved. Raises Terminated then."""
+    termination.listen()  # Ray took the signals as it started
+    with termination.deferred():
+        run.ends_on(termination)
+        parts.loop.every_tick(run.stop_if_asked)
+        try:
+            train_to_the_end(run, parts)
+        except Terminated as asked:
+            raise run.leave(parts, asked) from None
+        finally:
+            termination.relax()
 
 
 def train_to_the_end(run: Run, parts: Assembly) -> None:
@@ -66,6 +92,9 @@ def train_on(version: int, run: Run, parts: Assembly) -> None:
     parts.engines.on_version = ahead.published
     with run.phase("publish"):
         published = parts.publisher.publish(version)
+    if not run.compared:
+        require_agreement(version, parts)
+        run.compared = True
     if not run.begun:
         run.log_start(published | _checks(0, run, parts) | {"data/unjudgeable": float(parts.sets.unjudgeable)})
     while not run.over:
@@ -74,7 +103,9 @@ def train_on(version: int, run: Run, parts: Assembly) -> None:
         metrics |= run.tokens_total(metrics)
         if last := run.ends_with(step, metrics):
             ahead.end()
-        run.record(step, trees, metrics | _checks(step, run, parts, last=last), parts)
+        with suppress(Terminated):  # the step is recorded all the same, without its checks
+            metrics |= _checks(step, run, parts, last=last)
+        run.record(step, trees, metrics, parts)
 
 
 def one_step(step: int, run: Run, parts: Assembly, ahead: Ahead) -> tuple[list[RolloutTree], dict[str, float]]:
@@ -85,7 +116,7 @@ def one_step(step: int, run: Run, parts: Assembly, ahead: Ahead) -> tuple[list[R
         trees = harvest.kept()
         grown = harvest.grown
         metrics = growth_metrics(grown, manifest.rollout.block_size) | grading_metrics(grown) | outcome_metrics(grown)
-        metrics |= allocation_metrics(harvest.allocations) | harvest.metrics()
+        metrics |= ending_metrics(grown, parts.markers) | allocation_metrics(harvest.allocations) | harvest.metrics()
         run.past_forks.add(grown)
     with run.phase("score"):
         metrics |= score(trees, parts)

@@ -1,9 +1,18 @@
 """What a step's trees look like in numbers."""
 
+from collections.abc import Set
+
 import numpy as np
 
 from ib_lpo.scoring.repetition import repeated_tokens
 from ib_lpo.tree import RolloutTree, Status, Trajectory
+
+
+def ending_metrics(trees: list[RolloutTree], markers: Set[int]) -> dict[str, float]:
+    """`grow/end_inside`: share of trajectories that have a token of `markers`, which belongs at the end, before their last token."""
+    known = np.fromiter(markers, dtype=np.int64)
+    inside = [bool(np.isin(t.token_ids[:-1], known).any()) for tree in trees for t in tree.trajectories]
+    return {"grow/end_inside": float(np.mean(inside))}
 
 
 def growth_metrics(trees: list[RolloutTree], block_size: int) -> dict[str, float]:

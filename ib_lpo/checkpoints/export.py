@@ -27,6 +27,7 @@ from ib_lpo.latent.store import build_maps, has_maps, load_cvae, read_report, sa
 from ib_lpo.learner.restore import restore
 from ib_lpo.manifest import Manifest
 from ib_lpo.policy.load import load_config, load_policy, load_tokenizer
+from ib_lpo.policy.weights import check_weights
 from ib_lpo.progress import say
 
 Dtype = Literal["run", "float32", "bfloat16", "float16"]
@@ -50,6 +51,7 @@ def export(source: Path, out: Path, *, dtype: Dtype = "run", best: bool = False,
         )
     state = LearnerState(checkpoint / LEARNER)
     torch_dtype = compute_type(state.progress) if dtype == "run" else getattr(torch, dtype)
+    check_weights(manifest.model)
     tokenizer = load_tokenizer(manifest.model)
     policy = load_policy(manifest.model, dtype=torch_dtype, device="cpu")
     maps = _maps(manifest, policy)

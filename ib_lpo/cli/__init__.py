@@ -1,7 +1,8 @@
 """The command line, `ib-lpo`: one file per group of commands.
 
 What a user can mend is one line per problem on stderr and exit code 2, never a traceback. 3 is what machines did, which the same command
-again may get past; Ctrl-C is 130. Nothing here imports torch: the manifest is read and checked before anything heavy is loaded.
+again may get past; Ctrl-C is 130, SIGTERM and SIGHUP are 143. Nothing here imports torch: the manifest is read and checked before anything
+heavy is loaded.
 """
 
 import os

@@ -14,6 +14,7 @@ from ib_lpo.errors import UserError
 from ib_lpo.fleet.base import FleetError
 from ib_lpo.manifest import Manifest, dump, load
 from ib_lpo.redaction import redact
+from ib_lpo.termination import EXIT_CODE, Terminated
 
 ManifestPath = Annotated[Path, typer.Argument(metavar="MANIFEST", help="YAML manifest, such as configs/smoke.yaml.")]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Overrides, such as learner.lr=1e-5.")]
@@ -58,7 +59,7 @@ def claim(directory: Path, resume: str | None, fresh: bool) -> bool | Path:
         raise UserError(f"--resume={resume} --fresh: one goes on with {directory}, the other starts over; give one of them")
     if resume is None and not fresh and directory.exists():
         raise UserError(f"{directory}: is there already; go on with it with --resume, start over with --fresh, or choose another name=")
-    return resume is not None if resume in (None, _AUTO) else Path(resume)
+    return resume is not None if resume in (None, _AUTO) else Path(resume).expanduser()
 
 
 class ResumingCommand(TyperCommand):
@@ -80,7 +81,8 @@ def resume_spelled_out(args: Sequence[str]) -> list[str]:
 
 @contextmanager
 def user_errors() -> Iterator[None]:
-    """Turn UserError into its message and exit code 2, FleetError into its message and 3 (the same again may succeed), Ctrl-C into 130.
+    """Turn UserError into its message and exit code 2, FleetError into its message and 3 (the same again may succeed), Ctrl-C into 130,
+    SIGTERM and SIGHUP into 143.
     No message shows a secret."""
     try:
         yield
@@ -90,6 +92,9 @@ def user_errors() -> Iterator[None]:
     except UserError as error:
         typer.echo(redact(str(error)), err=True)
         raise typer.Exit(2) from None
+    except Terminated as asked:
+        typer.echo(redact(str(asked)), err=True)
+        raise typer.Exit(EXIT_CODE) from None
     except KeyboardInterrupt:
         typer.echo("interrupted; training, fits and evaluations go on with --resume, a study with the same command", err=True)
         raise typer.Exit(130) from None

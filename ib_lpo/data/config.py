@@ -3,9 +3,14 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ib_lpo.section import Section
+
+_OF_TOKENISATION = frozenset(
+    {"conversation", "messages", "chat_template", "add_generation_prompt", "continue_final_message", "tokenize", "padding", "truncation"}
+    | {"max_length", "return_tensors", "return_dict", "return_assistant_tokens_mask", "tokenizer_kwargs"}
+)
 
 
 class SourceConfig(Section):
@@ -54,6 +59,8 @@ class DataConfig(Section):
     """Prompt around a question; `{q}` is the question, literal braces are doubled."""
     chat: bool = True
     """Wrap the prompt with the tokenizer's chat template where it has one."""
+    chat_template_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """Arguments of the chat template, such as `enable_thinking: false` of Qwen3, which otherwise thinks before it answers."""
     bad_answers: Literal["error", "drop"] = "error"
     """What happens when a gold answer cannot be judged against: the run stops and names the question, or goes on without and counts it."""
     answer_lead: str = "\n"
@@ -67,6 +74,13 @@ class DataConfig(Section):
     rewards differ; 1: off, the step trains on the one batch as it is."""
     shuffle: bool = True
     """Shuffle anew in every epoch, seeded by the manifest."""
+
+    @field_validator("chat_template_kwargs")
+    @classmethod
+    def _are_of_the_template(cls, given: dict[str, Any]) -> dict[str, Any]:
+        if taken := sorted(_OF_TOKENISATION & given.keys()):
+            raise ValueError(f"{taken[0]} is no argument of a chat template, but of its tokenisation, which is fixed; remove it")
+        return given
 
 
 class HeldOutConfig(Section):

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 from ib_lpo.data.config import DataConfig, SourceConfig
 from ib_lpo.data.preparation.text import normalise
+from ib_lpo.data.prompts import prompt_tokens
 from ib_lpo.data.sources import DataError, Row, read_rows
 from ib_lpo.tree import Question
 
@@ -67,20 +68,6 @@ def check_enough(left: int, of: int, data: DataConfig, *, removed: str) -> None:
             f"data.train: {left} of {of} questions are left after removing {removed}, fewer than "
             f"data.questions_per_step={data.questions_per_step}{batches}; give more training questions or lower it"
         )
-
-
-def prompt_tokens(questions: list[str], data: DataConfig, tokenizer: Any) -> list[list[int]]:
-    """Prompts under `data.template` and the chat template where `data.chat` asks for it. Raises DataError for a malformed template."""
-    try:
-        prompts = [data.template.format(q=question) for question in questions]
-    except (KeyError, IndexError, ValueError) as error:
-        raise DataError(
-            f"data.template={data.template!r}: malformed ({error!r}); write {{q}} for the question and double other braces"
-        ) from None
-    if not (data.chat and tokenizer.chat_template):
-        return tokenizer(prompts)["input_ids"]
-    chats = [[{"role": "user", "content": prompt}] for prompt in prompts]
-    return tokenizer.apply_chat_template(chats, add_generation_prompt=True, tokenize=True, return_dict=False)
 
 
 def _hint(row: Row, data: DataConfig) -> str:

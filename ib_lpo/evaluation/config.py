@@ -14,7 +14,7 @@ MOST_SAMPLES = 1024  # beyond these, numbers of subsets leave the range of float
 
 Samples = Annotated[int, Field(ge=1, le=MOST_SAMPLES)]
 Ks = tuple[Annotated[int, Field(ge=1)], ...]
-BenchmarkName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+BenchmarkName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=200)]
 
 
 class BenchmarkConfig(Section):

@@ -25,8 +25,11 @@ from ib_lpo.latent.store import has_maps
 from ib_lpo.learner.restore import require_checkpoint
 from ib_lpo.manifest import Manifest
 from ib_lpo.policy.load import load_config, load_tokenizer, text_decoder
+from ib_lpo.policy.stop_tokens import stop_tokens, told
+from ib_lpo.policy.weights import check_weights
 from ib_lpo.progress import say
 from ib_lpo.rollout.limits import check_context
+from ib_lpo.run_lock import locked
 from ib_lpo.scoring.answer_classes import comparing
 from ib_lpo.scoring.verifier import Verifier
 from ib_lpo.serving import serving
@@ -39,6 +42,7 @@ def evaluate(manifest: Manifest, *, resume: bool = False) -> list[Summary]:
     as_served = served(manifest)
     _check_model(as_served)
     tokenizer = load_tokenizer(manifest.model)
+    say(told(stop_tokens(manifest.model, manifest.rollout.stop_tokens, tokenizer), tokenizer))
     benchmarks = load_benchmarks(manifest, tokenizer)
     require_handles(as_served, benchmarks)
     verifier = Verifier(manifest.verifier)
@@ -46,8 +50,9 @@ def evaluate(manifest: Manifest, *, resume: bool = False) -> list[Summary]:
         require_golds(benchmarks, verifier.check_gold(golds_of(benchmarks)), manifest)
         with comparing(manifest.verifier, verifier.grade) as compare:
             grading = Grading(as_served, text_decoder(tokenizer), verifier.grade, compare)
-            open_directory(manifest, weights_of(as_served), resume=resume)
-            summaries = _run(as_served, [Record(manifest.evaluation_dir, benchmark) for benchmark in benchmarks], grading)
+            with locked(manifest.evaluation_dir):
+                open_directory(manifest, weights_of(as_served), resume=resume)
+                summaries = _run(as_served, [Record(manifest.evaluation_dir, benchmark) for benchmark in benchmarks], grading)
     finally:
         verifier.close()
     for table in shown(as_served, summaries):
@@ -60,6 +65,7 @@ def _check_model(manifest: Manifest) -> None:
     """Raise UserError for a model, a latent or a checkpoint that is missing or does not fit."""
     config = load_config(manifest.model)
     check_context(manifest, config)
+    check_weights(manifest.model)
     if manifest.evaluation.checkpoint is not None:
         require_checkpoint(manifest.evaluation.checkpoint, manifest)
     if manifest.latent.kind != "none":

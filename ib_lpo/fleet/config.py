@@ -36,6 +36,9 @@ class ClusterConfig(Section):
     """Seconds an actor may take to become ready."""
     call_deadline_s: float = Field(1800.0, gt=0.0)
     """Seconds any single remote call may take before it is an error."""
+    grace_s: float = Field(120.0, gt=0.0)
+    """Seconds that a run has after SIGTERM or SIGHUP to drop or finish its step and to write a checkpoint; then it ends without. Whoever
+    sends the signal must wait longer before it kills (Slurm: --signal; Kubernetes: terminationGracePeriodSeconds)."""
     group_deadline_s: float = Field(300.0, gt=0.0)
     """Seconds a collective of the learner ranks may take (torch.distributed timeout)."""
     suspect_after_s: float = Field(120.0, gt=0.0)

@@ -75,5 +75,6 @@ class LearnerConfig(Section):
     loss: LossConfig = GrpoLoss()
     advantage: AdvantageConfig = AdvantageConfig()
     kl: KlConfig = KlConfig()
-    max_logprob_gap: float = Field(1.0, gt=0.0)
-    """Alarm threshold, nats: largest mean |engine - learner| log-prob difference that is no alarm."""
+    max_logprob_gap: float | None = Field(None, gt=0.0)
+    """Largest mean |engine - learner| log-prob difference, nats: above it a run is refused before its first step, and later steps raise an
+    alarm; null: by the type that the engines compute in, 1e-3 for float32 and 0.1 for bfloat16."""

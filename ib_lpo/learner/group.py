@@ -63,6 +63,16 @@ class LearnerGroup:
         counts = {"update/sequences": float(len(items))}
         return results[0] | packing_metrics(packings) | staleness_metrics(items, step - 1) | counts
 
+    def compare(self, trees: list[RolloutTree], version: int) -> dict[str, float]:
+        """`mismatch/...` of roots as they were sampled, z-free and not graded, under weights of `version`, which trained nothing on them.
+        Changes nothing."""
+        for tree in trees:
+            for root in tree.roots:
+                root.reward = root.advantage = 0.0  # so that it counts as a sequence
+        budget, world = self._manifest.learner.max_tokens_per_micro_batch, self._world
+        packing = pack(sequences(trees), ranks=world, budget=budget, planting=self._planting)
+        return self._each("compare", [(packing.shards[rank], version) for rank in range(world)])[0]
+
     def publish(self, version: int, route: Route) -> Parcel:
         """Stage the weights as `version` on rank 0, for the receivers of `route`, who are not waited for.
 

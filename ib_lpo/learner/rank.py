@@ -84,6 +84,14 @@ class LearnerRank:
         self._last_step = number
         return metrics | {"update/seconds": time.monotonic() - began}
 
+    def compare(self, shard: Shard, version: int) -> dict[str, float]:
+        """How far the engines' log-probs are from those under the present weights, which are of `version`; metrics of all ranks. Trains
+        nothing."""
+        tally = Tally(sums=measure.SUMS, peaks=measure.PEAKS, device=self._device)
+        for items in shard:
+            self._measure(collate(items, self._planting, (self._manifest.seed, version, "compare")).to(self._device), version, tally)
+        return measure.metrics(tally.reduce())
+
     def _measure(self, batch: MicroBatch, version: int, tally: Tally) -> measure.Measured:
         how = {"conditioned": self._planting.conditioned, "reference": self._reference}
         return measure.measure(self._engine, batch, version=version, tally=tally, **how)

@@ -109,6 +109,12 @@ ROLLOUT = (
         source=_GROWTH,
     ),
     Metric(
+        name="grow/end_inside",
+        unit="share",
+        meaning="of trajectories, those with an end token, or another special token of the tokenizer, before their last token",
+        source=_GROWTH,
+    ),
+    Metric(
         name="grow/cached_share",
         unit="share",
         meaning="of the prompt and prefix tokens of all branches, those read from the prefix cache",

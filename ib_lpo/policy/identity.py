@@ -19,28 +19,30 @@ _SINGLE = ("model.safetensors", "pytorch_model.bin")  # in the order in which th
 
 def weights_digest(model: ModelConfig) -> str:
     """Hexadecimal, of the weight files that loading `model` reads. Raises UserError when there are none."""
-    return files_digest(_weight_files(model))
+    return files_digest(weight_files(model))
 
 
 def files_digest(files: Iterable[Path]) -> str:
     """Hexadecimal, of names and contents of files, whatever their order. Raises OSError."""
-    found = sorted((file.name, _content(file.resolve(), *_version(file))) for file in files)
+    found = sorted((file.name, _content(file.resolve(), *version_of(file))) for file in files)
     return hashlib.sha256(json.dumps(found).encode()).hexdigest()
 
 
-def _weight_files(model: ModelConfig) -> list[Path]:
+def weight_files(model: ModelConfig) -> list[Path]:
+    """The files that loading `model` reads its weights from. Raises UserError when one of them is missing."""
     for name in _SINGLE:
-        if file := _file(model, name):
+        if file := model_file(model, name):
             return [file]
-        if index := _file(model, f"{name}.index.json"):
-            shards = {shard: _file(model, shard) for shard in json.loads(index.read_text())["weight_map"].values()}
+        if index := model_file(model, f"{name}.index.json"):
+            shards = {shard: model_file(model, shard) for shard in json.loads(index.read_text())["weight_map"].values()}
             if absent := sorted(shard for shard, file in shards.items() if file is None):
                 raise UserError(f"model.path={model.path!r}: {index.name} names {absent[0]}, which is not there; fetch the whole model")
             return [file for file in shards.values() if file]
     raise UserError(f"model.path={model.path!r}: no weights there ({' or '.join(_SINGLE)}, or shards with an index); fetch the whole model")
 
 
-def _file(model: ModelConfig, name: str) -> Path | None:
+def model_file(model: ModelConfig, name: str) -> Path | None:
+    """A file of the model's directory or repository; None when it is not there, or not within reach."""
     try:
         file = cached_file(model.path, name, revision=model.revision, _raise_exceptions_for_missing_entries=False)
     except OSError:  # no such directory or repository, or not within reach of this machine
@@ -48,7 +50,8 @@ def _file(model: ModelConfig, name: str) -> Path | None:
     return Path(file) if file else None
 
 
-def _version(file: Path) -> tuple[int, int]:
+def version_of(file: Path) -> tuple[int, int]:
+    """Size in bytes and time of the last change, ns: a file that has both unchanged is taken to be the same."""
     status = file.stat()
     return status.st_size, status.st_mtime_ns
 

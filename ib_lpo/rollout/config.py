@@ -23,6 +23,9 @@ class RolloutConfig(Section):
     -log(top_p) above the learner's: refused together with an importance ratio. The held-out check samples without it."""
     top_k: int | None = Field(None, ge=1)
     """Most probable tokens that a training rollout samples from; null: all. Refused as top_p is."""
+    stop_tokens: tuple[int | str, ...] | None = None
+    """Tokens that end a response, as ids or texts; null: the union of what config.json, generation_config.json and the tokenizer name as
+    the end, and of what the chat template puts behind an answer. They are printed at start."""
     max_running: int = Field(64, ge=1)
     """Most sequences decoded together by one engine (vLLM max_num_seqs)."""
     max_batched_tokens: int = Field(2048, ge=32)

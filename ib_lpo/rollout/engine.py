@@ -21,8 +21,8 @@ import numpy as np
 from ib_lpo.errors import UserError
 from ib_lpo.fleet.base import DataFailure
 from ib_lpo.manifest import Manifest
-from ib_lpo.policy.load import load_config
-from ib_lpo.policy.stop_tokens import end_token_ids
+from ib_lpo.policy.load import load_config, load_tokenizer
+from ib_lpo.policy.stop_tokens import stop_tokens
 from ib_lpo.rollout.config import RESERVED_ROWS
 from ib_lpo.rollout.handles import HandlesExhausted, HandleTable
 from ib_lpo.rollout.limits import engine_tokens
@@ -57,7 +57,7 @@ class RolloutEngine:
         self._max_tokens = engine_tokens(manifest)
         config = load_config(manifest.model)
         self._spec = PluginSpec.of(config, manifest.latent)
-        self._stop_ids = end_token_ids(manifest.model)
+        self._stop_ids = list(stop_tokens(manifest.model, manifest.rollout.stop_tokens, load_tokenizer(manifest.model)))
         self._handles = HandleTable(first_id=self._spec.first_digit_id, base=RESERVED_ROWS - 1, slots=self._spec.k_slots)
         self._engine = _build(manifest, config, self._spec, device)
         self._device = device
@@ -109,6 +109,7 @@ class RolloutEngine:
             top_k=0 if request.top_k is None else request.top_k,
             seed=request.seed,
             stop_token_ids=self._stop_ids,
+            ignore_eos=True,  # which would add the ends that generation_config.json names
             logprob_token_ids=[self._spec.entropy_id, *request.excluded],
             logit_bias={token: _EXCLUDED for token in request.excluded} or None,
             detokenize=False,

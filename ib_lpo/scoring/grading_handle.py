@@ -1,10 +1,12 @@
 """The parent's side of one grading process: start, submit, collect, kill.
 
-A handle is STARTING until the process says it is ready, then alternates between idle and busy; it holds at most one item.
+A handle is STARTING until the process says it is ready, then alternates between idle and busy; it holds at most one item. Requests are
+numbered, and a reply that does not carry the number of the item held is passed over.
 The process is a fresh interpreter and not a multiprocessing child, which would import the caller's `__main__` (and torch with it).
 """
 
 import os
+import signal
 import socket
 import struct
 import subprocess
@@ -63,7 +65,8 @@ class GradingProcess:
                 start_new_session=True,
             )
         self.connection = Connection(ours.detach())
-        self.ticket: int | None = None
+        self.ticket: int | None = None  # of the caller
+        self._number = 0  # of the request under way, which its reply must carry
         self.ready = False
         self.due: float | None = time.monotonic() + config.start_deadline_s
 
@@ -80,13 +83,14 @@ class GradingProcess:
         if self._process.poll() is not None:
             raise ProcessDied
         try:
-            self.connection.send(request)
+            self.connection.send((self._number + 1, *request))
         except (ConnectionError, BlockingIOError):
             raise ProcessDied from None
+        self._number += 1
         self.ticket, self.due = ticket, time.monotonic() + self._config.deadline_s
 
     def collect(self) -> Reply | None:
-        """Read the waiting message: a reply, or None for the ready message.
+        """Read the waiting message: a reply, or None for the ready message and for a reply to another request than the one under way.
 
         Raises ProcessDied; Stillborn or VerifierError, or RewardNotFound for a reward that cannot be used, if it never got ready.
         """
@@ -96,16 +100,17 @@ class GradingProcess:
             if not self.ready:
                 raise Stillborn(f"grading process {self.pid} ended before it was ready; its own error is on stderr") from None
             raise ProcessDied from None
-        self.due = None
         if not self.ready:
             if message.startswith(FAILED):
                 raise RewardNotFound(message.removeprefix(FAILED).decode(errors="replace"))
             if message != READY:
                 raise VerifierError(f"grading process {self.pid} began with {message!r} instead of {READY!r}")
-            self.ready = True
+            self.ready, self.due = True, None
             return None
-        verdict, cause, reward, retire, *answer = message.decode().split(" ", 4)
-        self.ticket = None
+        number, verdict, cause, reward, retire, *answer = message.decode(errors="replace").split(" ", 5)
+        if self.ticket is None or number != str(self._number):
+            return None
+        self.ticket = self.due = None
         grade = Grade(
             Verdict(verdict),
             None if cause == "-" else Cause(cause),
@@ -115,9 +120,13 @@ class GradingProcess:
         return Reply(grade, retire == "1")
 
     def kill(self) -> None:
-        """End the process at once, whatever it is doing. Idempotent. Raises VerifierError if the kernel does not let go of it."""
+        """End the process at once, whatever it is doing, and what its reward forked into its group. Idempotent.
+
+        Raises VerifierError if the kernel does not let go of it.
+        """
         self.connection.close()
-        self._process.kill()
+        if self._process.poll() is None:  # or its number may be another's by now
+            os.killpg(self._process.pid, signal.SIGKILL)
         try:
             self._process.wait(_REAP_S)
         except subprocess.TimeoutExpired:

@@ -4,13 +4,18 @@ It is started as a fresh interpreter, so it holds neither torch nor the caller's
 dies when the parent does, however that ends: the kernel kills it (parent.py), and a closed socket ends its loop. It bounds its
 own address space; math-verify swallows MemoryError as "not equal", so less than full reward reached while memory ran high is
 UNVERIFIABLE.
+
+A reward may fork. Whatever then comes out of it is not the grader: it has no socket, and ends where the reward returns, so it never answers
+for anybody. Every reply carries the ticket of its request, so that an answer can belong to no other item.
 """
 
 import logging
+import os
 import resource
 import signal
 import sys
 import traceback
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -29,20 +34,24 @@ _STRAINED = 0.5  # share of the room above which a WRONG may be a swallowed Memo
 def main(fd: int, parent: int, memory_mb: int, reward: str) -> None:
     """Serve until the socket closes. `reward`: package.module:attribute.
 
-    First comes b"ready", or b"failed ..." and the end. A request is ("grade", response, gold) or ("gold", gold, ""), a reply is
-    b"verdict cause reward retire", with - for what is absent, and then the answer, if the reward names one.
+    First comes b"ready", or b"failed ..." and the end. A request is (ticket, "grade", response, gold) or (ticket, "gold", gold, ""), a
+    reply is b"ticket verdict cause reward retire", with - for what is absent, and then the answer, if the reward names one.
     """
     die_with(parent, signal.SIGKILL)
     sys.setrecursionlimit(_RECURSION_LIMIT)
     logging.getLogger("math_verify").setLevel(logging.ERROR)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    socket = Connection(fd)
+    socket, grader = Connection(fd), os.getpid()
+    os.register_at_fork(after_in_child=socket.close)
     try:
         judge = _judge(reward)
+        _end_unless(grader)
     except RewardNotFound as error:
+        _end_unless(grader)
         socket.send_bytes((FAILED + str(error).encode())[:MAX_MESSAGE])
         return
     except Exception as error:  # a plug-in's module may raise anything; the parent tells the user
+        _end_unless(grader)
         traceback.print_exc()
         socket.send_bytes((FAILED + f"{reward}: importing it raised {error!r}; the traceback is on stderr".encode())[:MAX_MESSAGE])
         return
@@ -50,13 +59,20 @@ def main(fd: int, parent: int, memory_mb: int, reward: str) -> None:
     socket.send_bytes(READY)
     try:
         while True:
-            (verdict, cause, value, answer), retire = _answer(socket.recv(), judge, room)
-            reply = (
-                f"{verdict} {cause or '-'} {'-' if value is None else repr(value)} {int(retire)}{'' if answer is None else ' ' + answer}"
-            )
-            socket.send_bytes(reply.encode(errors="replace"))
+            ticket, *request = socket.recv()
+            (verdict, cause, value, answer), retire = _answer(request, judge, room)
+            _end_unless(grader)
+            fields = (ticket, verdict, cause or "-", "-" if value is None else repr(value), int(retire))
+            named = [] if answer is None else [answer]
+            socket.send_bytes(" ".join(map(str, [*fields, *named])).encode(errors="replace"))
     except (EOFError, ConnectionError):
         return
+
+
+def _end_unless(grader: int) -> None:
+    """End a process that a reward forked, as soon as it comes out of the reward."""
+    if os.getpid() != grader:
+        os._exit(0)
 
 
 class Room:
@@ -79,7 +95,7 @@ def _judge(path: str) -> Judge:
     return Judge(reward, path)
 
 
-def _answer(request: tuple[str, str, str], judge: Judge, room: Room) -> tuple[Grade, bool]:
+def _answer(request: Sequence[str], judge: Judge, room: Room) -> tuple[Grade, bool]:
     """The grade, and whether this process should be replaced because it has once held half of its room."""
     kind, first, second = request
     before = room.share()

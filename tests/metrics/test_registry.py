@@ -116,13 +116,13 @@ def test_meanings_are_one_line():
 
 def test_it_imports_nothing_heavy():
     code = "import sys, ib_lpo.metrics.registry; print([n for n in ('torch', 'vllm', 'ray', 'transformers', 'wandb') if n in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True, cwd=PACKAGE.parent)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True, cwd=PACKAGE.parent)
     assert done.stdout.strip() == "[]"
 
 
 def test_the_page_is_what_the_registry_says():
     tool = PACKAGE.parent / "tools" / "write_metrics.py"
-    done = subprocess.run([sys.executable, str(tool), "--check"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, str(tool), "--check"], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ib_lpo.fleet.config import ClusterConfig
+
 ROOT = Path(__file__).resolve().parents[2]
 CLUSTER = ROOT / "cluster"
 PINS = dict(text.split("==") for text in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"] if "==" in text)
@@ -148,3 +150,52 @@ def test_image_copies_what_is_there_before_it_installs(name):
     before = text[: text.index("RUN python3 tools/setup_env.py")]
     assert all(part in before for part in ("pyproject.toml", "requirements", "tools/setup_env.py", "LICENSE"))
     assert not {line.strip("/") for line in (ROOT / ".dockerignore").read_text().splitlines()} & set(copied)
+
+
+def test_pods_are_given_longer_than_a_run_takes_to_save():
+    grace = ClusterConfig().grace_s
+    cluster = rayjob()["spec"]["rayClusterSpec"]
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        pod = group["template"]["spec"]
+        command = pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
+        (waits,) = map(int, re.findall(r"seq (\d+)", command[-1]))
+        assert grace < waits < pod["terminationGracePeriodSeconds"]
+        assert subprocess.run([*command[:1], "-n", "-c", command[-1]], timeout=30, check=False).returncode == 0
+
+
+def slurm_job(tmp_path: Path, driver: str) -> subprocess.Popen:
+    """cluster/slurm.sbatch as its batch shell runs it, with stand-ins for Slurm and Ray; `driver` is what `ib-lpo` does."""
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    (tmp_path / ".venv/bin/activate").touch()
+    stands = {
+        "srun": 'if [ "$1" = --overlap ]; then while [[ "$1" == --* ]]; do shift; done; else shift; fi; exec "$@"',
+        "ray": 'while [ "$1" != -- ]; do shift; done; shift; exec "$@"',
+        "scontrol": 'if [ "$1" = show ]; then echo node1; else echo "$@" >> scontrol.log; fi',
+        "getent": "echo 10.0.0.1 STREAM",
+        "ib-lpo": driver,
+    }
+    for name, text in stands.items():
+        (tmp_path / name).write_text(f"#!/usr/bin/env bash\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    job = {"SLURM_SUBMIT_DIR": str(tmp_path), "SLURM_JOB_NODELIST": "node1", "SLURM_JOB_NUM_NODES": "1", "SLURM_JOB_ID": "7"}
+    command = ["bash", str(CLUSTER / "slurm.sbatch"), "m.yaml", "name=a b"]
+    variables = {"PATH": f"{tmp_path}:{os.environ['PATH']}"} | job
+    return subprocess.Popen(command, cwd=tmp_path, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_slurm_job_whose_time_is_nearly_over_asks_the_driver_alone_and_is_requeued(tmp_path):
+    driver = "trap 'echo saved; exit 143' TERM; echo \"$@\"; while true; do sleep 0.05; done"
+    job = slurm_job(tmp_path, driver)
+    assert job.stdout.readline() == "train m.yaml name=a b --resume=auto\n"
+    job.terminate()
+    out, told = job.communicate(timeout=60)
+    assert (job.returncode, out) == (143, "saved\n") and "the driver saves" in told
+    assert (tmp_path / "scontrol.log").read_text() == "requeue 7\n"
+    assert not list(tmp_path.glob("*.pid"))
+
+
+@pytest.mark.parametrize(("code", "requeued"), [(0, False), (2, False), (3, True)])
+def test_a_slurm_job_ends_with_the_code_of_its_driver(tmp_path, code, requeued):
+    job = slurm_job(tmp_path, f"exit {code}")
+    job.communicate(timeout=60)
+    assert job.returncode == code and (tmp_path / "scontrol.log").exists() == requeued

@@ -32,7 +32,7 @@ def test_every_module_says_what_it_holds():
 def test_light_modules_import_nothing_heavy(module):
     heavy = ("torch", "vllm", "ray", "transformers", "deepspeed", "datasets")
     code = f"import sys, {module}; print([name for name in {heavy!r} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True, cwd=ROOT)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import pytest
 from hypothesis import given
@@ -119,3 +120,19 @@ def test_a_resumed_run_tells_what_an_uninterrupted_one_tells(steps, data):
         resumed.append(metrics | alarms)
         again += [(number, text) for text in texts]
     assert again == [item for item in told if item[0] >= at]
+
+
+@pytest.mark.parametrize(
+    ("shares", "says"),
+    [
+        ({"truncated": 1.0, "end_inside": 0.0}, "100% of the responses were cut off at rollout.max_response_tokens"),
+        ({"truncated": 0.9, "end_inside": 0.0}, "data.chat_template_kwargs"),
+        ({"truncated": 1.0, "end_inside": 0.95}, "95% of the responses go on after an end token.*rollout.stop_tokens"),
+        ({"truncated": 0.89, "end_inside": 0.89}, None),
+        ({}, None),
+    ],
+)
+def test_nearly_all_responses_that_do_not_end(shares, says):
+    lines, told = follow([HEALTHY | {f"grow/{name}": share for name, share in shares.items()}])
+    assert lines[0]["alarms/endless"] == float(says is not None) and len(told) == int(says is not None)
+    assert says is None or re.search(says, told[0][1])

@@ -1,6 +1,8 @@
 """The run directory: setting aside, resuming, and refusing to resume what is another run."""
 
 import json
+import os
+import signal
 from types import SimpleNamespace
 
 import pytest
@@ -8,7 +10,8 @@ import pytest
 from ib_lpo.errors import UserError
 from ib_lpo.learner.group import LearnerLost
 from ib_lpo.manifest import dump, validate
-from ib_lpo.run import Run
+from ib_lpo.run import Run, left_to_do
+from ib_lpo.termination import Terminated, Termination
 
 
 def manifest(tmp_path, **values):
@@ -32,7 +35,9 @@ class Learner:
         self.calls.append(("restart",))
 
 
-PARTS = SimpleNamespace(decode=str, learner=Learner(), sets=SimpleNamespace(train=[]))
+PARTS = SimpleNamespace(
+    device="cpu", decode=str, learner=Learner(), sets=SimpleNamespace(train=[]), scheduler=SimpleNamespace(abandon=lambda: None)
+)
 SILENT = {"advantage/groups": 2.0, "advantage/all_wrong_groups": 2.0}
 
 
@@ -119,7 +124,7 @@ def lost():
 
 
 def test_rewind_goes_back_to_the_newest_checkpoint_and_does_what_came_after_it_again(tmp_path, capsys):
-    parts = SimpleNamespace(decode=str, learner=Learner(), sets=SimpleNamespace(train=[]))
+    parts = SimpleNamespace(device="cpu", decode=str, learner=Learner(), sets=SimpleNamespace(train=[]))
     with Run(manifest(tmp_path, checkpoint={"every": 2}), resume=False) as run:
         run.log_start({})
         for step in (1, 2, 3):
@@ -138,7 +143,7 @@ def test_rewind_goes_back_to_the_newest_checkpoint_and_does_what_came_after_it_a
 
 
 def test_rewind_without_a_checkpoint_goes_back_to_the_start(tmp_path):
-    parts = SimpleNamespace(decode=str, learner=Learner(), sets=SimpleNamespace(train=[]))
+    parts = SimpleNamespace(device="cpu", decode=str, learner=Learner(), sets=SimpleNamespace(train=[]))
     with Run(manifest(tmp_path, checkpoint={"every": 9}), resume=False) as run:
         run.log_start({})
         run.draws.next(1)
@@ -162,7 +167,7 @@ def test_other_questions_than_those_of_the_checkpoint_are_refused(tmp_path):
     with Run(manifest(tmp_path, checkpoint={"every": 1}), resume=False) as run:
         run.record(1, [], {}, PARTS)
     others = SimpleNamespace(id="q", prompt_ids=(1,), answer="2")
-    parts = SimpleNamespace(decode=str, learner=Learner(), sets=SimpleNamespace(train=[others]))
+    parts = SimpleNamespace(device="cpu", decode=str, learner=Learner(), sets=SimpleNamespace(train=[others]))
     with Run(manifest(tmp_path, checkpoint={"every": 1}), resume=True) as run:
         with pytest.raises(UserError, match=r"data\.train: .* its questions are not those that .*step-000001 was trained on"):
             run.restore(parts)
@@ -253,10 +258,160 @@ def test_a_run_that_goes_on_counts_what_its_record_holds(tmp_path, capsys):
 
 
 def test_a_rewind_takes_back_what_was_spent(tmp_path):
-    parts = SimpleNamespace(decode=str, learner=Learner(), sets=SimpleNamespace(train=[]))
+    parts = SimpleNamespace(device="cpu", decode=str, learner=Learner(), sets=SimpleNamespace(train=[]))
     with Run(manifest(tmp_path, checkpoint={"every": 1}, budget={"generated_tokens": 50}), resume=False) as run:
         run.log_start({})
         run.record(1, [], {"grow/tokens": 30}, parts)
         assert run.ends_with(2, {"grow/tokens": 30})
         assert run.rewind(parts, lost()) == 1
         assert run.tokens_total({"grow/tokens": 19}) == {"grow/tokens_total": 49} and not run.ends_with(2, {"grow/tokens": 19})
+
+
+def test_other_numbers_of_ranks_engines_and_scorers_are_the_same_run(tmp_path):
+    interrupted_after(tmp_path, 2)
+    learner, rollout = {"ranks": 5, "max_tokens_per_micro_batch": 8192, "max_logprob_gap": 0.2}, {"engines": 3, "kv_cache_gb": 2.0}
+    with Run(manifest(tmp_path, learner=learner, rollout=rollout, ib={"replicas": 2}), resume=True) as run:
+        assert run.done == 2
+
+
+def recorded_without_a_checkpoint(tmp_path, steps=3, **values):
+    with Run(manifest(tmp_path, checkpoint={"every": 0}, **values), resume=False) as run:
+        run.log_start({})
+        for step in range(1, steps + 1):
+            run.record(step, [], {"note": 1.0}, PARTS)
+
+
+def test_resume_without_a_checkpoint_sets_what_is_recorded_aside(tmp_path, capsys):
+    recorded_without_a_checkpoint(tmp_path)
+    with Run(manifest(tmp_path), resume=True) as run:
+        assert run.done == 0 and not run.begun
+    assert "r was set aside as" in " ".join(capsys.readouterr().out.split())
+    lines = (tmp_path / "r.1" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [0, 1, 2, 3]
+    assert not (tmp_path / "r" / "metrics.jsonl").exists()
+
+
+def test_resume_without_a_checkpoint_is_the_same_run_or_none(tmp_path):
+    recorded_without_a_checkpoint(tmp_path)
+    with pytest.raises(UserError, match=r"learner: was lr 1e-06, is now 0\.5"):
+        Run(manifest(tmp_path, learner={"lr": 0.5}), resume=True)
+    assert recorded(tmp_path) == [0, 1, 2, 3] and not (tmp_path / "r.1").exists()
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_run_with_steps_left_is_not_finished(tmp_path, resume):
+    assert left_to_do(manifest(tmp_path), resume)  # nothing is there
+    interrupted_after(tmp_path, 2)
+    assert left_to_do(manifest(tmp_path), resume)
+    assert left_to_do(manifest(tmp_path, steps=2), False)
+
+
+def everything(folder):
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_a_finished_run_is_one_line_and_stays_as_it_is(tmp_path, capsys):
+    interrupted_after(tmp_path, 5)
+    before = everything(tmp_path)
+    assert not left_to_do(manifest(tmp_path), True)
+    told = capsys.readouterr().out
+    assert "run r is finished: step 5 of 5 is done" in " ".join(told.split())
+    assert everything(tmp_path) == before
+
+
+def test_a_finished_run_without_a_checkpoint_too(tmp_path):
+    recorded_without_a_checkpoint(tmp_path, steps=5)
+    assert not left_to_do(manifest(tmp_path), True)
+    with pytest.raises(UserError, match="learner: was lr"):
+        left_to_do(manifest(tmp_path, learner={"lr": 0.5}), True)
+
+
+def test_a_spent_budget_finishes_a_run(tmp_path, capsys):
+    recorded_without_a_checkpoint(tmp_path, steps=2)
+    path = tmp_path / "r" / "metrics.jsonl"
+    path.write_text("".join(json.dumps(json.loads(line) | {"grow/tokens": 50}) + "\n" for line in path.read_text().splitlines()))
+    assert not left_to_do(manifest(tmp_path, budget={"generated_tokens": 100}), True)
+    assert "budget.generated_tokens=100 is spent" in " ".join(capsys.readouterr().out.split())
+    assert left_to_do(manifest(tmp_path, budget={"generated_tokens": 151}), True)
+
+
+def test_fewer_steps_than_are_done_are_refused(tmp_path):
+    interrupted_after(tmp_path, 5)
+    before = everything(tmp_path)
+    with pytest.raises(UserError, match=r"steps=3: .*step-000005 has done 5; raise steps, name an earlier checkpoint") as caught:
+        left_to_do(manifest(tmp_path, steps=3), True)
+    assert "\n" not in str(caught.value) and everything(tmp_path) == before
+
+
+def steps_saved(tmp_path):
+    return sorted(path.name for path in (tmp_path / "r" / "checkpoints").glob("step-*"))
+
+
+@pytest.fixture
+def asked_run(tmp_path):
+    """A run of which step 1 is recorded and not saved, within a termination."""
+    with Termination(60) as termination, termination.deferred(), Run(manifest(tmp_path, checkpoint={"every": 4}), resume=False) as run:
+        run.ends_on(termination)
+        run.log_start({})
+        run.draws.next(1)
+        run.record(1, [], {}, PARTS)
+        yield run
+
+
+def test_a_signal_while_a_step_grows_drops_it_and_saves_the_one_before(tmp_path, asked_run):
+    with asked_run.phase("grow"):
+        asked_run.draws.next(2)
+        asked_run.past_forks.add([])
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(Terminated, match="SIGTERM") as asked:
+            asked_run.stop_if_asked()
+    told = asked_run.leave(PARTS, asked.value)
+    assert "SIGTERM: asked to end; step 1 of 5 is saved, go on with --resume" in str(told)
+    assert steps_saved(tmp_path) == ["step-000001"]
+    with Run(manifest(tmp_path), resume=True) as resumed:
+        assert resumed.done == 1 and resumed.draws.next(2) == 1  # the dropped step's questions
+
+
+def test_a_signal_during_the_update_waits_for_the_record(tmp_path, asked_run):
+    with asked_run.phase("update"):
+        os.kill(os.getpid(), signal.SIGHUP)
+        asked_run.stop_if_asked()
+    with asked_run.phase("publish"):
+        asked_run.stop_if_asked()
+    asked_run.record(2, [], {}, PARTS)
+    with pytest.raises(Terminated, match="SIGHUP") as asked, asked_run.phase("grow"):
+        pytest.fail("another step began")
+    asked_run.leave(PARTS, asked.value)
+    assert steps_saved(tmp_path) == ["step-000002"]
+
+
+def test_a_signal_before_the_update_drops_the_step(asked_run):
+    os.kill(os.getpid(), signal.SIGTERM)
+    with pytest.raises(Terminated), asked_run.phase("update"):
+        pytest.fail("the learner moved on")
+
+
+def test_a_check_is_dropped_and_its_step_is_not(asked_run):
+    with asked_run.phase("update"):
+        pass
+    with pytest.raises(Terminated), asked_run.phase("held_out"):
+        os.kill(os.getpid(), signal.SIGTERM)
+        asked_run.stop_if_asked()
+    asked_run.record(2, [], {}, PARTS)
+    assert asked_run.done == 2
+
+
+def test_nothing_is_saved_twice(tmp_path, asked_run):
+    for step in (2, 3, 4):
+        asked_run.record(step, [], {}, PARTS)
+    assert steps_saved(tmp_path) == ["step-000004"]
+    before = everything(tmp_path / "r" / "checkpoints")
+    assert "step 4 of 5 is saved" in str(asked_run.leave(PARTS, Terminated("asked")))
+    assert everything(tmp_path / "r" / "checkpoints") == before
+
+
+def test_without_checkpoints_nothing_is_saved(tmp_path):
+    with Run(manifest(tmp_path, checkpoint={"every": 0}), resume=False) as run:
+        run.record(1, [], {}, PARTS)
+        assert "asked; go on from step 0 with --resume" in str(run.leave(PARTS, Terminated("asked")))
+    assert steps_saved(tmp_path) == []

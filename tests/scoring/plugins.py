@@ -1,7 +1,9 @@
 """Rewards as a user would write them, good and bad; named in tests by their dotted path."""
 
+import multiprocessing
 import os
 import time
+from pathlib import Path
 
 from ib_lpo.scoring.grades import CORRECT, NO_ANSWER, WRONG, Grade
 
@@ -38,6 +40,26 @@ def mixed(response: str, answer: str):
         time.sleep(0.01)
     print("to stdout, which is not shown")
     return {"none": None, "nan": float("nan"), "two": 2.0, "silent": NO_ANSWER, "third": 1 / 3}.get(response, 1.0)
+
+
+def forking(response: str, answer: str) -> float:
+    """The share that the response names; a child comes back from here as well, and says something else."""
+    how, share, *path = response.split()
+    if how == "multiprocessing":
+        child = multiprocessing.get_context("fork").Process(target=print)
+        child.start()
+        child.join()
+        return float(share)
+    pid = os.fork()
+    if pid == 0:
+        while how == "fork_and_stay":
+            time.sleep(0.05)
+        return 1.0 - float(share) / 2
+    if how == "fork_and_wait":
+        os.waitpid(pid, 0)
+    if path:
+        Path(path[0]).write_text(str(pid))
+    return float(share)
 
 
 def _swallowing() -> bool:

@@ -147,13 +147,44 @@ def test_an_item_that_cannot_be_read_within_the_memory_bound_is_a_crash():
     verifier.close()
 
 
-@pytest.mark.parametrize(("memory_mb", "reply"), [(64, b"unverifiable memory - 1"), (4096, b"correct - 1.0 0")])
+@pytest.mark.parametrize(("memory_mb", "reply"), [(64, b"7 unverifiable memory - 1"), (4096, b"7 correct - 1.0 0")])
 def test_memory_is_bounded_and_a_swallowed_memory_error_is_not_wrong(memory_mb, reply):
     """math-verify turns MemoryError into "not equal"; here a reward that wants 1000 MB stands in for it."""
     process = GradingProcess(VerifierConfig(memory_mb=memory_mb), UNEVEN)
     assert process.connection.poll(60.0) and process.collect() is None
-    process.connection.send(("grade", "swallow", "7"))
+    process.connection.send((7, "grade", "swallow", "7"))
     assert process.connection.poll(60.0) and process.connection.recv_bytes() == reply
+    process.kill()
+
+
+@pytest.mark.parametrize("how", ["fork", "fork_and_wait", "multiprocessing", "fork_and_stay"])
+def test_a_reward_that_forks_grades_no_other_item(how):
+    """The child would answer as well, and its answer would be taken for the next item's."""
+    verifier = Verifier(VerifierConfig(workers=1, deadline_s=20.0, reward=f"{HERE}:forking"))
+    shares = [0.0, 0.25, 0.5, 0.75, 1.0] * 4
+    grades = verifier.grade([(f"{how} {share}", "7") for share in shares])
+    assert [grade.reward for grade in grades] == shares
+    verifier.close()
+
+
+def test_what_a_reward_forked_ends_with_its_grader(tmp_path):
+    verifier = Verifier(VerifierConfig(workers=1, deadline_s=20.0, reward=f"{HERE}:forking"))
+    verifier.grade([(f"fork_and_stay 1.0 {tmp_path}/pid", "7")])
+    child = int((tmp_path / "pid").read_text())
+    verifier.close()
+    assert gone(child)
+
+
+def test_a_reply_to_another_request_is_passed_over():
+    """As of a reward that writes to the socket, or of whatever else makes a process answer twice."""
+    process = GradingProcess(VerifierConfig(), f"{HERE}:ends_with")
+    assert process.connection.poll(60.0) and process.collect() is None
+    process.submit(0, ("grade", "a 7", "7"))
+    process.connection.send((99, "grade", "b 8", "7"))  # answered as well, under its own number
+    assert process.connection.poll(60.0) and process.collect().grade == CORRECT
+    process.submit(1, ("grade", "c 7", "7"))
+    assert process.connection.poll(60.0) and process.collect() is None and process.ticket == 1
+    assert process.connection.poll(60.0) and process.collect().grade == CORRECT
     process.kill()
 
 

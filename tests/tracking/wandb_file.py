@@ -1,8 +1,13 @@
-"""Reads what wandb wrote offline: records of wandb's own protocol in the log format of LevelDB, after a header of 7 bytes."""
+"""Reads what wandb wrote offline: records of wandb's own protocol in the log format of LevelDB, after a header of 7 bytes.
+
+wandb's own process may still be writing: a fragment counts when all of it is there and its checksum is right, and reading ends before the
+first one that is not.
+"""
 
 import json
 import struct
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,18 +18,21 @@ _BLOCK, _HEADER, _FRAGMENT = 32768, 7, struct.Struct("<IHB")  # checksum, length
 _FULL, _FIRST, _LAST = 1, 2, 4
 
 
-def records(path: Path) -> Iterator[Record]:
-    """All whole records of a .wandb file, in order."""
-    content, at, parts = path.read_bytes(), _HEADER, []
-    assert content[:4] == b":W&B"
+def records(content: bytes) -> Iterator[Record]:
+    """All whole records at the beginning of what a .wandb file holds so far, in order."""
+    at, parts = _HEADER, []
+    assert content[:4] == b":W&B"[: len(content)]
     while at + _FRAGMENT.size <= len(content):
         room = _BLOCK - at % _BLOCK
         if room < _FRAGMENT.size:
             at += room
             continue
-        _, length, kind = _FRAGMENT.unpack_from(content, at)
+        checksum, length, kind = _FRAGMENT.unpack_from(content, at)
         at += _FRAGMENT.size
-        parts = [*([] if kind in (_FULL, _FIRST) else parts), content[at : at + length]]
+        fragment = content[at : at + length]
+        if len(fragment) < length or zlib.crc32(bytes([kind]) + fragment) != checksum:
+            return
+        parts = [*([] if kind in (_FULL, _FIRST) else parts), fragment]
         at += length
         if kind in (_FULL, _LAST):
             record = Record()
@@ -35,14 +43,17 @@ def records(path: Path) -> Iterator[Record]:
 class OfflineRun:
     """The newest offline run under a run directory; waits for its end, which wandb's own process writes after `finish` has returned."""
 
-    def __init__(self, run_dir: Path, deadline_s: float = 30):
+    def __init__(self, run_dir: Path, deadline_s: float = 120):
         self.folder = max(path for path in (run_dir / "wandb").iterdir() if path.name.startswith("offline-run-"))
         (file,) = self.folder.glob("*.wandb")
         begun = time.monotonic()
-        while "exit" not in (found := [record.WhichOneof("record_type") for record in records(file)]):
+        while True:
+            self._records = list(records(file.read_bytes()))
+            found = [record.WhichOneof("record_type") for record in self._records]
+            if "exit" in found:
+                return
             assert time.monotonic() < begun + deadline_s, f"{file}: no end after {deadline_s} s, only {found}"
             time.sleep(0.05)
-        self._records = list(records(file))
 
     @property
     def history(self) -> list[dict[str, Any]]:

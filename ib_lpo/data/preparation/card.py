@@ -22,7 +22,7 @@ from ib_lpo.latent.identity import file_digest
 from ib_lpo.manifest import Manifest
 from ib_lpo.tracking import replace_text
 
-_OF_ROLLOUTS = {"max_prompt_tokens", "max_response_tokens", "temperature", "top_p", "top_k"}
+_OF_ROLLOUTS = {"max_prompt_tokens", "max_response_tokens", "temperature", "top_p", "top_k", "stop_tokens"}
 _PACKAGES = ("datasets", "math-verify", "py3langid", "pyarrow", "reasoning-gym", "transformers")
 
 
@@ -98,7 +98,7 @@ def _values(card: Card, path: Path) -> dict[str, Any]:
             "verifier.reward": manifest.verifier.reward,
             "seed": manifest.seed,
             "model": manifest.model.model_dump(mode="json"),
-            "data": manifest.data.model_dump(mode="json", include={"template", "chat"}),
+            "data": manifest.data.model_dump(mode="json", include={"template", "chat", "chat_template_kwargs"}),
             "rollout": manifest.rollout.model_dump(mode="json", include=_OF_ROLLOUTS),
         },
         "versions": {"ib-lpo": __version__, "python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},

@@ -17,7 +17,7 @@ from ib_lpo.data.preparation.candidates import Candidate
 from ib_lpo.data.preparation.progress import Watched
 from ib_lpo.data.preparation.stage import Context
 from ib_lpo.data.preparation.tallies import Record, Tally
-from ib_lpo.data.questions import prompt_tokens
+from ib_lpo.data.prompts import prompt_tokens
 from ib_lpo.manifest import Manifest
 from ib_lpo.policy.identity import weights_digest
 from ib_lpo.policy.load import load_config, text_decoder
@@ -80,6 +80,8 @@ def _items(candidates: Sequence[Candidate], context: Context) -> list[_Item]:
         "verifier": manifest.verifier.model_dump(mode="json", include={"reward", "thinking", "deadline_s", "memory_mb"}),
         "seed": manifest.seed,
     }
+    if rollout.stop_tokens is not None:
+        settings["stop_tokens"] = rollout.stop_tokens
     prompts = prompt_tokens([candidate.question for candidate in candidates], manifest.data, context.tokenizer)
     return [
         _Item(key=_digest(settings, list(prompt), candidate.answer), candidate=candidate, prompt_ids=np.asarray(prompt, np.int32))

@@ -25,10 +25,13 @@ from ib_lpo.latent.store import save_latent
 from ib_lpo.learner.config import LearnerConfig
 from ib_lpo.manifest import Manifest
 from ib_lpo.policy.load import load_config, load_tokenizer
+from ib_lpo.policy.weights import check_weights
 from ib_lpo.previous import require_same, set_aside
 from ib_lpo.progress import say
 from ib_lpo.rollout.config import RolloutConfig
 from ib_lpo.rollout.limits import context_tokens
+from ib_lpo.run_lock import locked
+from ib_lpo.termination import Terminated, Termination
 from ib_lpo.tracking.tracker import Tracker
 
 Report = dict[str, float | list[float]]
@@ -46,9 +49,15 @@ _SCALED_BY = 8  # steps whose pairs measure how encodings are spread
 
 def fit(manifest: Manifest, *, resume: bool | Path = False) -> Report:
     """Fit, save, and return the last held-out report; `resume`: from the newest checkpoint, or from that one. Raises UserError, for a
-    collapsed latent too."""
+    collapsed latent too, and when another process fits it, and Terminated after SIGTERM or SIGHUP, with the step saved."""
+    with Termination(manifest.cluster.grace_s) as termination, locked(manifest.latent_dir):
+        return _fit(manifest, resume, termination)
+
+
+def _fit(manifest: Manifest, resume: bool | Path, termination: Termination) -> Report:
     directory, config = manifest.latent_dir, manifest.latent_fit
     found = _found(manifest, directory, resume)
+    check_weights(manifest.model)
     stream = PairStream(manifest, load_tokenizer(manifest.model))
     _check_context(manifest, stream)
     identities(manifest)  # what could not be saved at the end is said before the first step
@@ -66,7 +75,7 @@ def fit(manifest: Manifest, *, resume: bool | Path = False) -> Report:
         f"({stream.unsplit} without a step boundary, {stream.repeated} whose question is held out)"
     )
     report: Report | None = None
-    with Tracker(directory, manifest, resume_from=done or None) as tracker, _bar() as bar:
+    with Tracker(directory, manifest, resume_from=done or None) as tracker, _bar() as bar, termination.deferred():
         task = bar.add_task("fit", total=config.steps, completed=done, shown="")
         for number in range(done + 1, config.steps + 1):
             pairs = _flat(stream.step(number))
@@ -79,8 +88,11 @@ def fit(manifest: Manifest, *, resume: bool | Path = False) -> Report:
                 say(_line(number, report))
             tracker.log(number, line)
             bar.update(task, advance=1, shown=f"elbo {metrics['elbo']:.1f}  kl {metrics['kl']:.2f}")
-            if due:
+            if due or termination.requested:
                 write_checkpoint(directory / "checkpoints", number, trainer.save, {"step": number}, keep=1)
+            if termination.requested:
+                termination.relax()
+                raise Terminated(f"{termination.requested}: step {number} of {config.steps} is saved, go on with --resume")
     if report is None:
         report = trainer.report(held_out)
         say(_line(done, report))

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ib_lpo.data.questions import check_lengths, prompt_tokens
+from ib_lpo.data.prompts import prompt_tokens
+from ib_lpo.data.questions import check_lengths
 from ib_lpo.data.schedule import batch_indices
 from ib_lpo.data.sources import DataError, Row, read_rows
 from ib_lpo.manifest import Manifest

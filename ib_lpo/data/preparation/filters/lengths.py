@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ib_lpo.data.preparation.candidates import Candidate
 from ib_lpo.data.preparation.config import LengthConfig
 from ib_lpo.data.preparation.stage import Context, Outcome, sift
-from ib_lpo.data.questions import prompt_tokens
+from ib_lpo.data.prompts import prompt_tokens
 from ib_lpo.errors import UserError
 
 TOO_LONG_PROMPT = "prompt above rollout.max_prompt_tokens"
