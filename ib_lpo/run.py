@@ -159,6 +159,8 @@ class Run:
 
     def leave(self, parts: Assembly, asked: Terminated) -> Terminated:
         """Save the last step that is recorded, unless that is saved; what to tell whoever asked. Raises Terminated when time runs out."""
+        if self.done == 0 and not self._ahead:
+            return Terminated(f"{asked}; no step is done yet, --resume starts over")
         if self._ahead or self._manifest.checkpoint.every == 0:
             return Terminated(f"{asked}; go on from step {self._saved} with --resume")
         parts.scheduler.abandon()

@@ -410,6 +410,12 @@ def test_nothing_is_saved_twice(tmp_path, asked_run):
     assert everything(tmp_path / "r" / "checkpoints") == before
 
 
+def test_before_the_first_step_there_is_nothing_to_save(tmp_path):
+    with Run(manifest(tmp_path), resume=False) as run:
+        assert str(run.leave(PARTS, Terminated("asked"))) == "asked; no step is done yet, --resume starts over"
+    assert steps_saved(tmp_path) == []
+
+
 def test_without_checkpoints_nothing_is_saved(tmp_path):
     with Run(manifest(tmp_path, checkpoint={"every": 0}), resume=False) as run:
         run.record(1, [], {}, PARTS)
