@@ -105,9 +105,10 @@ def check(manifest: Manifest) -> Checked:
     benchmarks = load_benchmarks(manifest, tokenizer) if manifest.evaluation.every else []
     sets = without_benchmarks(sets, benchmarks, manifest)
     _check_scoring(manifest, sets, config)
+    judged = _judged(manifest, sets, benchmarks)
     _check_weights(manifest)
     found = {"decode": text_decoder(tokenizer), "markers": known, "endings": told(ends, tokenizer)}
-    return Checked(manifest=manifest, **found, sets=_judged(manifest, sets, benchmarks), benchmarks=benchmarks)
+    return Checked(manifest=manifest, **found, sets=judged, benchmarks=benchmarks)
 
 
 @contextmanager

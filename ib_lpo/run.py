@@ -26,7 +26,6 @@ from ib_lpo.checkpoints.durable import sync
 from ib_lpo.checkpoints.shelf import Checkpoints
 from ib_lpo.errors import UserError
 from ib_lpo.latent.store import keep_latent, latent_digest
-from ib_lpo.learner.gap import with_gap
 from ib_lpo.learner.group import LearnerLost
 from ib_lpo.manifest import Manifest
 from ib_lpo.previous import require_same, set_aside
@@ -73,6 +72,7 @@ class Run:
         self._termination: Termination | None = None
         self._phase = ""
         self._ahead = False  # whether the learner has left version `done`: its step is trained on, and not recorded yet
+        self.alarms = manifest.learner  # whose thresholds alarms go by
         self.compared = False  # whether engine and learner were, in this process
         self._unsynced: list[Path] = []  # trees since the last checkpoint
 
@@ -159,6 +159,8 @@ class Run:
 
     def leave(self, parts: Assembly, asked: Terminated) -> Terminated:
         """Save the last step that is recorded, unless that is saved; what to tell whoever asked. Raises Terminated when time runs out."""
+        if self.done == 0 and not self._ahead:
+            return Terminated(f"{asked}; no step is done yet, --resume starts over")
         if self._ahead or self._manifest.checkpoint.every == 0:
             return Terminated(f"{asked}; go on from step {self._saved} with --resume")
         parts.scheduler.abandon()
@@ -182,7 +184,7 @@ class Run:
         self._unsynced.append(write_trees(path, trees, step, decode=parts.decode))
         metrics |= self._display.seconds | self._display.idle("learner", ("update", "publish")) | self._shelf.metrics()
         metrics["fleet/learner_losses"] = float(self._losses)
-        alarms, told = raise_alarms(self._lines, metrics, with_gap(self._manifest, parts.device))
+        alarms, told = raise_alarms(self._lines, metrics, self.alarms)
         metrics |= alarms
         self._lines.append(metrics)
         config, seed = self._manifest.tracking, self._manifest.seed

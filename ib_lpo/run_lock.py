@@ -30,6 +30,7 @@ SILENT_S = 120.0  # seconds without one after which a holder on another host is 
 def locked(directory: Path) -> Iterator[None]:
     """Hold the lock of a run directory, which need not exist. Raises UserError, naming the holder, when another process has it."""
     path = directory.with_name(f".{directory.name}.lock")
+    made = not path.parent.exists()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = _taken(path, directory)
@@ -46,6 +47,9 @@ def locked(directory: Path) -> Iterator[None]:
         with suppress(OSError):
             path.unlink()
         os.close(descriptor)
+        if made:
+            with suppress(OSError):  # something lies there now
+                path.parent.rmdir()
 
 
 def _taken(path: Path, directory: Path) -> int:

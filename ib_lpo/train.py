@@ -28,6 +28,7 @@ from ib_lpo.evaluation.during_training import evaluation, evaluation_due
 from ib_lpo.garbage import rare_collections
 from ib_lpo.held_out import due, held_out
 from ib_lpo.learner.advantages import assign_advantages
+from ib_lpo.learner.gap import with_gap
 from ib_lpo.learner.group import LearnerLost
 from ib_lpo.manifest import Manifest
 from ib_lpo.run import Resume, Run, left_to_do
@@ -60,6 +61,7 @@ def train(manifest: Manifest, *, resume: Resume = False) -> None:
 def train_until_asked(run: Run, parts: Assembly, termination: Termination) -> None:
     """All steps that are left; or as many as there are before SIGTERM or SIGHUP, the last of them saved. Raises Terminated then."""
     termination.listen()  # Ray took the signals as it started
+    run.alarms = with_gap(parts.manifest, parts.device)
     with termination.deferred():
         run.ends_on(termination)
         parts.loop.every_tick(run.stop_if_asked)

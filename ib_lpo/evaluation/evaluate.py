@@ -48,6 +48,7 @@ def evaluate(manifest: Manifest, *, resume: bool = False) -> list[Summary]:
     verifier = Verifier(manifest.verifier)
     try:
         require_golds(benchmarks, verifier.check_gold(golds_of(benchmarks)), manifest)
+        check_weights(manifest.model)
         with comparing(manifest.verifier, verifier.grade) as compare:
             grading = Grading(as_served, text_decoder(tokenizer), verifier.grade, compare)
             with locked(manifest.evaluation_dir):
@@ -65,7 +66,6 @@ def _check_model(manifest: Manifest) -> None:
     """Raise UserError for a model, a latent or a checkpoint that is missing or does not fit."""
     config = load_config(manifest.model)
     check_context(manifest, config)
-    check_weights(manifest.model)
     if manifest.evaluation.checkpoint is not None:
         require_checkpoint(manifest.evaluation.checkpoint, manifest)
     if manifest.latent.kind != "none":

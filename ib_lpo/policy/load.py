@@ -8,7 +8,6 @@ code of a model (`model.trust_remote_code`).
 import json
 from collections.abc import Callable, Sequence
 from functools import cache
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -60,7 +59,7 @@ def load_policy(model: ModelConfig, *, dtype: torch.dtype, device: str) -> PreTr
             attn_implementation="sdpa",
             output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError, SafetensorError, UnpicklingError, EOFError) as error:  # damaged files, wrong shapes
+    except (OSError, ValueError, RuntimeError, SafetensorError, EOFError) as error:  # damaged files, wrong shapes
         raise adapter_error(model) or _unreadable(model, "weights", error) from None
     _require_whole(model, policy, found)
     return policy.to(device).eval()

@@ -10,11 +10,11 @@ import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
+from torch.serialization import get_unsafe_globals_in_checkpoint
 from transformers import AutoModelForCausalLM, PretrainedConfig
 
 from ib_lpo.errors import UserError
@@ -94,7 +94,7 @@ def _held(file: Path, where: str) -> dict[str, tuple[int, ...]]:
     """Names and shapes in one file. Raises PolicyError for a file that is cut off, no weights at all, or holds other than float numbers."""
     try:
         held = {name: (tuple(shape), floating) for name, shape, floating in _header(file)}
-    except (SafetensorError, OSError, RuntimeError, UnpicklingError, EOFError, ValueError) as error:
+    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError) as error:
         cause = " ".join(str(error).split())[:200]
         raise PolicyError(f"{where}: {file.name} is cut off or damaged ({cause}); fetch it anew") from None
     integers = [name for name, (_, floating) in held.items() if not floating]
@@ -117,7 +117,12 @@ def _header(file: Path) -> Iterator[tuple[str, Sequence[int], bool]]:
 
 
 def _pickled(file: Path) -> dict[str, Tensor]:
-    return torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
+    """Raises ValueError for what is not torch's zip format, or holds more than tensors, and RuntimeError."""
+    if not zipfile.is_zipfile(file):
+        raise ValueError("no whole archive as torch.save writes it since version 1.6")
+    if unsafe := get_unsafe_globals_in_checkpoint(file):
+        raise ValueError(f"holds {unsafe[0]}, which is no tensor")
+    return torch.load(file, map_location="cpu", weights_only=True, mmap=True)
 
 
 def _tensors(file: Path, names: Iterable[str]) -> Iterator[tuple[str, Tensor]]:

@@ -1,7 +1,7 @@
 """Prompts as tokens: arguments of the chat template, and neither a second BOS nor an EOS at the end."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -41,6 +41,7 @@ def test_an_end_that_the_user_wrote_stays():
     assert text("one", data("{q} <eos>", chat=False), word_tokenizer(None, bos=True, eos=True)) == "<bos> one <eos>"
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["one", "two", "?", BOS, EOS, "<|end|>"]), max_size=6), st.booleans(), st.booleans())
 def test_only_what_the_tokenizer_adds_is_changed(words, bos, eos):
     question = " ".join(words)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ib_lpo.manifest import ManifestError, load, validate
@@ -114,6 +114,7 @@ def test_merge_keys_are_no_repetition():
     assert load_yaml("a: &x {k: 1, l: 2}\nb: {<<: *x, k: 3}") == {"a": {"k": 1, "l": 2}, "b": {"k": 3, "l": 2}}
 
 
+@settings(deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers(-(2**63) + 1, 2**63 - 1) | st.floats(allow_nan=False) | st.text(),
@@ -125,6 +126,7 @@ def test_whatever_a_run_records_is_read_again(value):
     assert load_yaml(yaml.safe_dump(value)) == value
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="ab01:[]{}&*-?!|>'\"#%@` \n,", max_size=40))
 def test_any_text_is_read_or_is_a_yaml_error(text):
     try:

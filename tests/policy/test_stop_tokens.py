@@ -1,7 +1,7 @@
 """Which tokens end a response: the union of what the model says in four places, or what the manifest says."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ib_lpo.branching.metrics import ending_metrics
@@ -76,6 +76,7 @@ def test_the_start_says_tokens_ids_and_who_names_them(tmp_path):
     assert "all run to rollout.max_response_tokens" in told({}, word_tokenizer())
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.integers(0, 14), min_size=1, max_size=6), min_size=1, max_size=5))
 def test_an_end_in_the_middle_is_counted_and_one_at_the_end_is_not(responses):
     known = markers([7], word_tokenizer(None))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
@@ -192,6 +192,7 @@ def test_the_setting_that_named_the_model_is_told(saved):
 NAMES = st.lists(st.sampled_from(["model.a", "model.b", "model.c", "lm_head.weight", "model.embed_tokens.weight"]), unique=True)
 
 
+@settings(deadline=None)
 @given(NAMES, NAMES, st.booleans())
 def test_nothing_is_wrong_exactly_when_every_needed_tensor_is_there_and_no_other(expected, held, tied):
     needed = set(expected) - ({"lm_head.weight"} if tied else set())
@@ -199,3 +200,9 @@ def test_nothing_is_wrong_exactly_when_every_needed_tensor_is_there_and_no_other
     fits = needed <= given_ and given_ <= set(expected)
     shapes = (dict.fromkeys(expected, (2, 3)), dict.fromkeys(held, (2, 3)))
     assert (misfit(*shapes, tied=tied) is None) == fits
+
+
+def test_a_pickled_file_that_holds_code_is_not_run(policy, tmp_path):
+    policy.config.save_pretrained(tmp_path)
+    torch.save({"model.norm.weight": torch.ones(32), "more": Path("x")}, tmp_path / "pytorch_model.bin")
+    refused(tmp_path, r"pytorch_model.bin is cut off or damaged \(holds pathlib\.\w*Path, which is no tensor\)")

@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import Qwen2Config
 
@@ -37,6 +37,7 @@ def test_copies_of_another_type_have_its_bound():
     assert most_gap(coarse, "cpu") == 0.1
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=5), min_size=1, max_size=7), st.integers(5, 60))
 def test_scaled_positions_are_compared_up_to_the_longest_prompt(prompts, longest):
     asked = [question(f"q{i}", prompt_ids=tuple(ids)) for i, ids in enumerate(prompts)]

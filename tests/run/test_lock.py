@@ -69,7 +69,16 @@ def test_nothing_is_left_and_it_can_be_taken_again(directory):
     for _ in range(2):
         with locked(directory):
             refused(directory, "in use by process")
-        assert list(directory.parent.iterdir()) == []
+        assert not lock_file(directory).exists()
+
+
+def test_a_parent_that_nothing_came_into_goes_again(directory):
+    with locked(directory):
+        assert directory.parent.exists()
+    assert not directory.parent.exists()
+    with locked(directory):
+        directory.mkdir()
+    assert directory.exists()
 
 
 def test_it_holds_while_the_directory_is_set_aside(directory):

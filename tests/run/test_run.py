@@ -35,9 +35,7 @@ class Learner:
         self.calls.append(("restart",))
 
 
-PARTS = SimpleNamespace(
-    device="cpu", decode=str, learner=Learner(), sets=SimpleNamespace(train=[]), scheduler=SimpleNamespace(abandon=lambda: None)
-)
+PARTS = SimpleNamespace(decode=str, learner=Learner(), sets=SimpleNamespace(train=[]), scheduler=SimpleNamespace(abandon=lambda: None))
 SILENT = {"advantage/groups": 2.0, "advantage/all_wrong_groups": 2.0}
 
 
@@ -124,7 +122,7 @@ def lost():
 
 
 def test_rewind_goes_back_to_the_newest_checkpoint_and_does_what_came_after_it_again(tmp_path, capsys):
-    parts = SimpleNamespace(device="cpu", decode=str, learner=Learner(), sets=SimpleNamespace(train=[]))
+    parts = SimpleNamespace(decode=str, learner=Learner(), sets=SimpleNamespace(train=[]))
     with Run(manifest(tmp_path, checkpoint={"every": 2}), resume=False) as run:
         run.log_start({})
         for step in (1, 2, 3):
@@ -143,7 +141,7 @@ def test_rewind_goes_back_to_the_newest_checkpoint_and_does_what_came_after_it_a
 
 
 def test_rewind_without_a_checkpoint_goes_back_to_the_start(tmp_path):
-    parts = SimpleNamespace(device="cpu", decode=str, learner=Learner(), sets=SimpleNamespace(train=[]))
+    parts = SimpleNamespace(decode=str, learner=Learner(), sets=SimpleNamespace(train=[]))
     with Run(manifest(tmp_path, checkpoint={"every": 9}), resume=False) as run:
         run.log_start({})
         run.draws.next(1)
@@ -167,7 +165,7 @@ def test_other_questions_than_those_of_the_checkpoint_are_refused(tmp_path):
     with Run(manifest(tmp_path, checkpoint={"every": 1}), resume=False) as run:
         run.record(1, [], {}, PARTS)
     others = SimpleNamespace(id="q", prompt_ids=(1,), answer="2")
-    parts = SimpleNamespace(device="cpu", decode=str, learner=Learner(), sets=SimpleNamespace(train=[others]))
+    parts = SimpleNamespace(decode=str, learner=Learner(), sets=SimpleNamespace(train=[others]))
     with Run(manifest(tmp_path, checkpoint={"every": 1}), resume=True) as run:
         with pytest.raises(UserError, match=r"data\.train: .* its questions are not those that .*step-000001 was trained on"):
             run.restore(parts)
@@ -258,7 +256,7 @@ def test_a_run_that_goes_on_counts_what_its_record_holds(tmp_path, capsys):
 
 
 def test_a_rewind_takes_back_what_was_spent(tmp_path):
-    parts = SimpleNamespace(device="cpu", decode=str, learner=Learner(), sets=SimpleNamespace(train=[]))
+    parts = SimpleNamespace(decode=str, learner=Learner(), sets=SimpleNamespace(train=[]))
     with Run(manifest(tmp_path, checkpoint={"every": 1}, budget={"generated_tokens": 50}), resume=False) as run:
         run.log_start({})
         run.record(1, [], {"grow/tokens": 30}, parts)
@@ -408,6 +406,12 @@ def test_nothing_is_saved_twice(tmp_path, asked_run):
     before = everything(tmp_path / "r" / "checkpoints")
     assert "step 4 of 5 is saved" in str(asked_run.leave(PARTS, Terminated("asked")))
     assert everything(tmp_path / "r" / "checkpoints") == before
+
+
+def test_before_the_first_step_there_is_nothing_to_save(tmp_path):
+    with Run(manifest(tmp_path), resume=False) as run:
+        assert str(run.leave(PARTS, Terminated("asked"))) == "asked; no step is done yet, --resume starts over"
+    assert steps_saved(tmp_path) == []
 
 
 def test_without_checkpoints_nothing_is_saved(tmp_path):

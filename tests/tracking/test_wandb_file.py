@@ -4,7 +4,7 @@ import struct
 import zlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from wandb.proto.wandb_internal_pb2 import Record
 
@@ -29,6 +29,7 @@ def written(sizes: list[int]) -> tuple[bytes, list[int]]:
     return content, ends
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 300) | st.integers(30_000, 70_000), min_size=1, max_size=4), st.data())
 def test_a_file_cut_anywhere_holds_the_records_that_end_before(sizes, data):
     content, ends = written(sizes)

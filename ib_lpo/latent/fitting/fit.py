@@ -57,9 +57,9 @@ def fit(manifest: Manifest, *, resume: bool | Path = False) -> Report:
 def _fit(manifest: Manifest, resume: bool | Path, termination: Termination) -> Report:
     directory, config = manifest.latent_dir, manifest.latent_fit
     found = _found(manifest, directory, resume)
-    check_weights(manifest.model)
     stream = PairStream(manifest, load_tokenizer(manifest.model))
     _check_context(manifest, stream)
+    check_weights(manifest.model)
     identities(manifest)  # what could not be saved at the end is said before the first step
     device = resolve_device(manifest.cluster, LocalFleet())
     trainer = Trainer(manifest, build_encoder(manifest.latent.encoder, manifest.model, device), device)
