@@ -154,18 +154,20 @@ class BranchScheduler:
         """Take what an engine finished: start the forks it made possible, grade the trees it completed, and all roots
         of a batch whose forks depend on that."""
         sprouts: list[tuple[Batch, Sprout]] = []
+        requests: list[tuple[Group, list[GenerationRequest]]] = []
         for (tag, question), generation in found:
             if (batch := self._batches.get(tag)) is None:
                 continue
             follows = batch.growth.on_generation(replace(generation, id=generation.id.removeprefix(f"{tag}|")), engine)
             sprouts += [(batch, sprout) for sprout in follows.sprouts]
             if follows.requests:
-                self._engines.submit([((tag, question), _tagged(tag, follows.requests))])
+                requests.append(((tag, question), _tagged(tag, follows.requests)))
             elif not follows.sprouts:
                 self._perhaps_grown(batch, question)
             if batch.growth.ready:
                 self._roots.find(batch.growth.roots(), partial(self._on_outcomes, batch))
-        self._draw_latents(sprouts)
+        self._draw_latents(sprouts)  # which holds engines, so that they see these requests in one call with those of the forks
+        self._engines.submit(requests)
 
     def _on_outcomes(self, batch: Batch, profiles: dict[str, Profile]) -> None:
         """All roots of a batch are graded: start its forks; questions without any are grown."""

@@ -9,12 +9,12 @@ from tests.branching.rig import GrowingRig, ids, questions
 from tests.rollout.simulated import Fault
 
 
-def calls_of_a_run(seconds):
+def calls_of_a_run(seconds, questions=6, **branching):
     """What each engine is asked for, call by call, when the latents take so long."""
-    rig = GrowingRig(2, max_staleness=0)
+    rig = GrowingRig(2, max_staleness=0, values={"branching": branching})
     rig.scheduler._sampler.target.seconds = seconds
     rig.publish(0)
-    grown, _ = rig.grow(1)
+    grown, _ = rig.grow(1, questions)
     rig.finish(grown)
     return {name: [one.what for one in rig.asked(name, "advance")] for name in rig.workers}
 
@@ -26,6 +26,12 @@ def test_engines_of_a_synchronous_run_see_the_same_calls_however_long_latents_ta
     first, *others = [calls_of_a_run(seconds) for seconds in SPEEDS]
     assert others == [first, first]
     assert sum(len(of) for calls in first.values() for of in calls) > 30
+
+
+@pytest.mark.parametrize("pivot", ["keep", "distinct"])
+def test_so_do_those_where_roots_and_pivots_end_together(pivot):
+    first, *others = [calls_of_a_run(seconds, 60, pivot=pivot, floor=0.0) for seconds in SPEEDS]
+    assert others == [first, first]
 
 
 def test_without_holding_they_would_not(monkeypatch):
