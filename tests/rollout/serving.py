@@ -13,6 +13,7 @@ from ib_lpo.rollout.request import Generation, GenerationRequest
 from ib_lpo.weights.dtype import copy_dtype
 from ib_lpo.weights.parcel import Parcel, Receipt
 from tests.rollout.dense import dense_logits
+from tests.system.tiny_policy import save_tokenizer
 from tests.weights.sending import parcel
 
 VOCAB, DIM, BLOCK = 200, 16, 32
@@ -114,6 +115,7 @@ def serve(directory, architecture: str, *, latent: dict, kv_cache_gb: float = 0.
     """Start an engine on random weights of `architecture` and publish version 0 to it; further sections go into the manifest."""
     model = policy(architecture)
     model.save_pretrained(directory)
+    save_tokenizer(directory)
     manifest = validate(
         {
             "name": "test",
