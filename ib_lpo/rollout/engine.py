@@ -154,7 +154,8 @@ class RolloutEngine:
         entropy_id = self._spec.entropy_id
         tokens = np.asarray(completion.token_ids, dtype=np.int32)
         logprobs = np.array([c[t].logprob for t, c in zip(completion.token_ids, completion.logprobs, strict=True)], dtype=np.float32)
-        logprobs -= _lost_to_exclusion(completion.logprobs, request)
+        if request.excluded:
+            logprobs -= _gained_by_exclusion(completion.logprobs, request)
         entropies = np.array([c[entropy_id].logprob for c in completion.logprobs], dtype=np.float32)
         if not (np.isfinite(logprobs).all() and np.isfinite(entropies).all()):
             raise RuntimeError(
@@ -209,7 +210,7 @@ class RolloutEngine:
         self._engine.engine_core.shutdown()
 
 
-def _lost_to_exclusion(columns: list[dict], request: GenerationRequest) -> np.ndarray:
+def _gained_by_exclusion(columns: list[dict], request: GenerationRequest) -> np.ndarray:
     """What log-probs gain by the exclusion of tokens: log(1 + what these would weigh, if the others weigh 1), nats.
     `columns`: per position, of a distribution in which excluded tokens have _EXCLUDED added to their logits; float32."""
     back = -_EXCLUDED / request.temperature

@@ -19,7 +19,7 @@ class GenerationRequest:
     top_p: float = 1.0
     top_k: int | None = None  # None: the whole vocabulary
     latent: np.ndarray | None = None  # float32 [dim]
-    excluded: tuple[int, ...] = ()  # tokens that are not sampled; needs the whole vocabulary otherwise
+    excluded: tuple[int, ...] = ()  # tokens that are not sampled; needs a temperature above 0, no top-p and no top-k
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,7 +34,7 @@ def test_names_places_and_machinery_are_no_difference(values):
         ({"seed": 3}, "seed: was 0, is now 3"),
         ({"budget": {"generated_tokens": 9}}, "budget.generated_tokens: was null, is now 9"),
         ({"held_out": {"ks": [1], "every": 0}}, "held_out.ks: was [], is now [1]"),
-        ({"branching": {"pivot": "resample"}}, 'branching.pivot: was "keep", is now "resample"'),
+        ({"branching": {"pivot": "resample"}}, 'branching.pivot: was "distinct", is now "resample"'),
     ],
 )
 def test_what_changes_a_run_changes_its_digest_and_is_named(values, told):

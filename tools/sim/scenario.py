@@ -84,6 +84,7 @@ class Record:
     past_forks: PastForks = field(default_factory=PastForks)
     done: int = 0
     begun: bool = True
+    compared: bool = True  # simulated engines compute no log-probs to compare
     rows: list[Metrics] = field(default_factory=list)
     ids: list[list[str]] = field(default_factory=list)
     losses: int = 0
@@ -218,6 +219,7 @@ def _parts(manifest: Manifest, loop: EventLoop, fleet: SimFleet, make: Any, make
         publisher=publisher,
         scorers=[],
         decode=decode,
+        markers=frozenset(),
         questions=questions,
         metrics=engines.metrics,
         sets=SimpleNamespace(held_out=[]),
