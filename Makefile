@@ -31,6 +31,12 @@ STUDY ?= configs/studies/ladder.yaml
 STUDIES := arithmetic-i2b arithmetic-grpo gsm8k-i2b gsm8k-grpo
 OTHERS := latent_fit.steps=40 latent_fit.beta_cycles=1 latent_fit.min_use=-100 latent_fit.min_active_units=0
 
+# $(call make_models,TASKS,SEEDS): the tiny models of tasks
+define make_models
+for task in $(1); do for seed in $(2); do $(PYTHON) tools/make_tiny_model.py configs/tasks/$$task.yaml \
+	--out .cache/models/tasks/$$task-$$seed --seed $$seed || exit; done; done
+endef
+
 .PHONY: help setup smoke test lint format bench bench-rollout bench-learner bench-verifier bench-weights chaos simulate study study-models study-short study-estimators study-latent study-runs study-questions smollm2 doctor pins clean
 
 help:  ## list the targets
@@ -77,15 +83,13 @@ simulate: $(ENV)  ## the real driver on 256 simulated engines: idle time, lost w
 	$(PYTHON) tools/simulate.py
 
 study-models: $(ENV)  ## make the tiny models of configs/studies/ladder.yaml, four for each of three tasks; about 20 minutes of one core
-	for task in sums two_ways sparse; do for seed in 2 3 5 6; do $(PYTHON) tools/make_tiny_model.py configs/tasks/$$task.yaml \
-		--out .cache/models/tasks/$$task-$$seed --seed $$seed || exit; done; done
+	$(call make_models,sums two_ways sparse,2 3 5 6)
 
 study: study-models  ## run a study: make study STUDY=configs/studies/ladder.yaml; a killed one goes on; hours
 	$(PYTHON) -m ib_lpo study $(STUDY)
 
 study-short: $(ENV)  ## compare the method with GRPO on three tiny models at equal generated tokens; about 15 minutes of two cores
-	for seed in 2 3 5; do $(PYTHON) tools/make_tiny_model.py configs/tasks/two_ways.yaml \
-		--out .cache/models/tasks/two_ways-$$seed --seed $$seed || exit; done
+	$(call make_models,two_ways,2 3 5)
 	$(PYTHON) -m ib_lpo study configs/studies/short.yaml
 
 study-estimators: $(ENV)  ## compare the estimators of S_IB on four written solutions and on sampled ones of GSM8K

@@ -25,7 +25,7 @@ from ib_lpo.latent.store import has_maps
 from ib_lpo.learner.group import LearnerGroup
 from ib_lpo.manifest import Manifest
 from ib_lpo.policy.load import load_config, load_tokenizer, text_decoder
-from ib_lpo.policy.stop_tokens import end_tokens, markers, stop_tokens, told
+from ib_lpo.policy.stop_tokens import describe_stop_tokens, end_tokens, markers, stop_tokens
 from ib_lpo.policy.weights import check_weights
 from ib_lpo.progress import say
 from ib_lpo.rollout.engines import Engines
@@ -107,7 +107,7 @@ def check(manifest: Manifest) -> Checked:
     _check_scoring(manifest, sets, config)
     judged = _judged(manifest, sets, benchmarks)
     _check_weights(manifest)
-    found = {"decode": text_decoder(tokenizer), "markers": known, "endings": told(ends, tokenizer)}
+    found = {"decode": text_decoder(tokenizer), "markers": known, "endings": describe_stop_tokens(ends, tokenizer)}
     return Checked(manifest=manifest, **found, sets=judged, benchmarks=benchmarks)
 
 

@@ -300,14 +300,21 @@ class Growth:
             share=share,
         )
 
+    def _pivots(self, parent: Trajectory, fork: Fork, count: int) -> PivotDraw | None:
+        """The draw of `count` pivots beside the parent's own token at the fork; None where pivots are not distinct."""
+        if self._plan.branching.pivot != "distinct":
+            return None
+        own = fork.position - parent.prefix_ids.size
+        return PivotDraw.after(int(parent.token_ids[own]), float(parent.logprobs[own]), count)
+
     def _sprouts(self, parent: Trajectory, expected: _Expected, forks: list[Fork]) -> list[Sprout]:
         """Branch numbers go on from fork to fork, in the order of positions."""
         counts, quotas = divide(expected.quota, forks=len(forks), per_fork=self._plan.branching.per_fork)
-        prompt, response, distinct = self._prompt(expected.question), parent.response_ids, self._plan.branching.pivot == "distinct"
+        prompt, response = self._prompt(expected.question), parent.response_ids
         sprouts: list[Sprout] = []
         first = 0
         for number, (fork, count) in enumerate(zip(forks, counts, strict=True)):
-            id, prefix, own = f"{parent.id}/b{first}", response[: fork.prefix_length], fork.position - parent.prefix_ids.size
+            id, prefix = f"{parent.id}/b{first}", response[: fork.prefix_length]
             self._waiting[id] = _Waiting(
                 question=expected.question,
                 level=expected.level + 1,
@@ -316,7 +323,7 @@ class Growth:
                 prefix_ids=prefix,
                 first=first,
                 quotas=quotas[first : first + count],
-                pivots=PivotDraw.after(int(response[fork.position]), float(parent.logprobs[own]), count) if distinct else None,
+                pivots=self._pivots(parent, fork, count),
             )
             seed = self._seed("latents", parent.id, *([number] if number else []))
             self._open[expected.question] += 1

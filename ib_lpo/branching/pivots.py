@@ -2,7 +2,7 @@
 
 Branches that sample the hesitant token independently often take the parent's again, and then differ from it in nothing
 that was uncertain. Here every continuation of a fork has a token of its own there. Each is drawn by a request of its own,
-for one token, from the policy with what is taken excluded: the parent's token and those of the branches before it. Its
+for one token, from which the tokens taken before are excluded: the parent's and those of the earlier branches. Its
 log-prob stays that of the whole distribution, so a learner sees how likely the policy makes it. Pure.
 """
 

@@ -25,7 +25,7 @@ from ib_lpo.latent.store import has_maps
 from ib_lpo.learner.restore import require_checkpoint
 from ib_lpo.manifest import Manifest
 from ib_lpo.policy.load import load_config, load_tokenizer, text_decoder
-from ib_lpo.policy.stop_tokens import stop_tokens, told
+from ib_lpo.policy.stop_tokens import describe_stop_tokens, stop_tokens
 from ib_lpo.policy.weights import check_weights
 from ib_lpo.progress import say
 from ib_lpo.rollout.limits import check_context
@@ -42,7 +42,7 @@ def evaluate(manifest: Manifest, *, resume: bool = False) -> list[Summary]:
     as_served = served(manifest)
     _check_model(as_served)
     tokenizer = load_tokenizer(manifest.model)
-    say(told(stop_tokens(manifest.model, manifest.rollout.stop_tokens, tokenizer), tokenizer))
+    say(describe_stop_tokens(stop_tokens(manifest.model, manifest.rollout.stop_tokens, tokenizer), tokenizer))
     benchmarks = load_benchmarks(manifest, tokenizer)
     require_handles(as_served, benchmarks)
     verifier = Verifier(manifest.verifier)

@@ -67,7 +67,7 @@ def markers(ends: Iterable[int], tokenizer: PreTrainedTokenizerBase) -> frozense
     return frozenset({*ends, *tokenizer.all_special_ids})
 
 
-def told(ends: Mapping[int, Sequence[str]], tokenizer: PreTrainedTokenizerBase) -> str:
+def describe_stop_tokens(ends: Mapping[int, Sequence[str]], tokenizer: PreTrainedTokenizerBase) -> str:
     """For the start of a run: each token with its id and who names it."""
     if not ends:
         return "no token ends a response: all run to rollout.max_response_tokens; name the model's in rollout.stop_tokens"

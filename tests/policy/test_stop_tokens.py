@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from ib_lpo.branching.metrics import ending_metrics
 from ib_lpo.errors import UserError
 from ib_lpo.policy.config import ModelConfig
-from ib_lpo.policy.stop_tokens import end_tokens, markers, stop_tokens, told, turn_end
+from ib_lpo.policy.stop_tokens import describe_stop_tokens, end_tokens, markers, stop_tokens, turn_end
 from tests.policy.chat import save_configs, word_tokenizer
 from tests.scoring.trees import trajectory, tree
 
@@ -71,9 +71,9 @@ def test_a_chosen_one_that_is_no_token_is_one_line(tmp_path, wrong):
 
 def test_the_start_says_tokens_ids_and_who_names_them(tmp_path):
     save_configs(tmp_path, config=EOS)
-    text = told(end_tokens(model(tmp_path), word_tokenizer()), word_tokenizer())
+    text = describe_stop_tokens(end_tokens(model(tmp_path), word_tokenizer()), word_tokenizer())
     assert text == "responses end at '<eos>' (2; config.json, tokenizer), '<|end|>' (4; chat template)"
-    assert "all run to rollout.max_response_tokens" in told({}, word_tokenizer())
+    assert "all run to rollout.max_response_tokens" in describe_stop_tokens({}, word_tokenizer())
 
 
 @settings(deadline=None)
